@@ -1,0 +1,143 @@
+"""What flows between the stages: frozen records, one line of JSON each.
+
+A record is written with `to_json` and read with `from_json`, which checks every field, so a damaged
+file is reported by its line and never read half. The words are the paper's (arXiv 2310.13332).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cache
+from typing import Any, Literal, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter
+from pydantic.dataclasses import dataclass as checked_dataclass
+
+AnswerKind = Literal["number", "percentage", "choice", "yes/no", "text"]
+"""How answers compare. "number": 50% is 50; "percentage": 50% is one half; "choice": a letter from A;
+"yes/no": Yes or No; "text": the same words but for case, outer punctuation and white space."""
+
+SplitName = Literal["train", "held-out", "test", "left-out"]
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+@checked_dataclass(frozen=True, slots=True, config=_STRICT)
+class Question:
+    """A question x with its gold answer y (3.1).
+
+    id: unique in its task and stable between runs, such as "svamp/17" (row of the raw file).
+    answer: the gold answer in canonical form: "1000", "-2.5", "B", "Yes", or the text.
+    choices: the texts of choices A, B, ... of a choice question, in order; empty otherwise.
+    rationale: a worked solution that came with the row, without the answer line; None if there is none.
+    """
+
+    id: str
+    text: str
+    answer: str
+    kind: AnswerKind
+    choices: tuple[str, ...] = ()
+    rationale: str | None = None
+
+
+@checked_dataclass(frozen=True, slots=True, config=_STRICT)
+class Demonstration:
+    """One worked example of a few-shot prompt; `wrong_rationale` only in those shown to the teacher (Table 12)."""
+
+    question: str
+    rationale: str
+    answer: str
+    choices: tuple[str, ...] = ()
+    wrong_rationale: str | None = None
+
+
+@checked_dataclass(frozen=True, slots=True, config=_STRICT)
+class Attempt:
+    """One try of the student at a question.
+
+    text: everything the student wrote after "Reasoning:", answer line included.
+    answer: the answer read from it in canonical form, None when none could be read.
+    tokens: new tokens generated; finished: False when the limit on new tokens cut it off.
+    """
+
+    question_id: str
+    sample: int
+    text: str
+    rationale: str
+    answer: str | None
+    correct: bool
+    tokens: int
+    finished: bool
+
+
+@checked_dataclass(frozen=True, slots=True, config=_STRICT)
+class Mistake:
+    """A wrong rationale r̂ with its wrong answer ŷ, or None when no answer could be read (3.1)."""
+
+    question_id: str
+    rationale: str
+    answer: str | None
+
+
+@checked_dataclass(frozen=True, slots=True, config=_STRICT)
+class Rationale:
+    """A right rationale r for a question (3.2), as the student is to write it: without the answer line.
+
+    teacher: who wrote it. tailored: whether the teacher was shown a mistake. round: when it was written.
+    """
+
+    question_id: str
+    text: str
+    answer: str
+    teacher: str
+    tailored: bool
+    round: int
+
+
+@checked_dataclass(frozen=True, slots=True, config=_STRICT)
+class Triplet:
+    """One sample of the lesson (3.3): anchor (x, r, y), positive (x, r⁺, y), negative (x, r̂, ŷ).
+
+    Without a positive or a negative the anchor still trains the language-model loss.
+    """
+
+    question_id: str
+    anchor: str
+    positive: str | None
+    negative: Mistake | None
+
+
+@checked_dataclass(frozen=True, slots=True, config=_STRICT)
+class Score:
+    """Accuracy on a set of questions, with its 95 % Wilson interval; all fractions of 1."""
+
+    accuracy: float
+    correct: int
+    total: int
+    interval: tuple[float, float]
+
+
+Record = TypeVar("Record")
+
+
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def to_json(record: Any) -> str:
+    """One line of JSON for a record, without a line end; the key order is the field order."""
+    return json.dumps(asdict(record), ensure_ascii=False)
+
+
+def from_json(kind: type[Record], line: str | bytes | Mapping[str, Any]) -> Record:
+    """The record of `kind` in a line of JSON, or in a mapping read from one.
+
+    Raises: pydantic.ValidationError if a field is missing, unknown or of the wrong type.
+    """
+    adapter = _adapter(kind)
+    if isinstance(line, Mapping):
+        return adapter.validate_python(dict(line))  # type: ignore[no-any-return]
+    return adapter.validate_json(line)  # type: ignore[no-any-return]

@@ -1,0 +1,208 @@
+"""The run folder: its paths, atomic writes, "stage done", and a lock against two processes in one run.
+
+    RUN/recipe.toml  environment.json  questions.jsonl  split.json  teacher.sqlite  journal.jsonl  outcome.json
+    RUN/student/     the best round's student
+    RUN/round-1/{exam,mistakes,feedback,lesson,training,evaluation}.jsonl  student/  evaluation.json  round.json
+
+A stage is done when its file exists: everything is written under another name, flushed, and renamed.
+All times go into journal.jsonl, so that the other files are the same for the same recipe and seed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from tutelage.errors import WorkspaceError
+from tutelage.records import from_json, to_json
+
+Record = TypeVar("Record")
+
+PARTIAL = ".partial"
+
+
+class Round:
+    """The folder of one round; round 0 is the untrained student."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self.number = number
+        self.folder = folder / f"round-{number}"
+        self.exam = self.folder / "exam.jsonl"
+        self.mistakes = self.folder / "mistakes.jsonl"
+        self.feedback = self.folder / "feedback.jsonl"
+        self.lesson = self.folder / "lesson.jsonl"
+        self.training = self.folder / "training.jsonl"
+        self.checkpoint = self.folder / "checkpoint"
+        self.student = self.folder / "student"
+        self.answers = self.folder / "evaluation.jsonl"
+        self.evaluation = self.folder / "evaluation.json"
+        self.summary = self.folder / "round.json"
+
+
+class Workspace:
+    """A run folder. Use `create` or `open_run`; both take its lock, which the process holds until it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.recipe = folder / "recipe.toml"
+        self.environment = folder / "environment.json"
+        self.questions = folder / "questions.jsonl"
+        self.split = folder / "split.json"
+        self.ledger = folder / "teacher.sqlite"
+        self.journal = folder / "journal.jsonl"
+        self.student = folder / "student"
+        self.outcome = folder / "outcome.json"
+
+    def round(self, number: int) -> Round:
+        return Round(self.folder, number)
+
+    @classmethod
+    def create(cls, folder: Path) -> Workspace:
+        """A new run folder. Raises: WorkspaceError if it holds anything, or cannot be made."""
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise WorkspaceError(
+                f"{folder} is in use already. Go on with it by `tutelage resume {folder}`, or name another with --out."
+            )
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        workspace = cls(folder)
+        workspace._lock()
+        return workspace
+
+    @classmethod
+    def open_run(cls, folder: Path, lock: bool = True) -> Workspace:
+        """An existing run folder. Raises: WorkspaceError if it is none, or another process works on it."""
+        workspace = cls(folder)
+        if not workspace.recipe.is_file():
+            raise WorkspaceError(f"{folder} is not a run folder: it holds no recipe.toml. `tutelage learn` makes one.")
+        if lock:
+            workspace._lock()
+        return workspace
+
+    def _lock(self) -> None:
+        # Never closed on purpose: the kernel releases it when the process ends, however it ends.
+        with disk_errors(self.folder):
+            self._lock_file = (self.folder / ".lock").open("w")
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise WorkspaceError(
+                f"Another process is working on {self.folder}. Wait for it or stop it first."
+            ) from None
+
+    def note(self, event: str, **facts: Any) -> None:
+        """Append an event, with the time, to journal.jsonl."""
+        line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, **facts})
+        with disk_errors(self.journal), self.journal.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns a full disk or a folder that cannot be written into one clear error."""
+    try:
+        yield
+    except OSError as error:
+        raise WorkspaceError(
+            f"{path} could not be written: {error.strerror or error}. "
+            "What was finished before is kept; make room or mend the path, then `tutelage resume`."
+        ) from None
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Makes a file or a folder under another name, flushes it and renames it to `path`, which it replaces.
+
+    write: fills the path it is given. Raises: WorkspaceError on a full disk; `path` is then as it was.
+    """
+    partial = path.with_name(path.name + PARTIAL)
+    remove(partial)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(partial)
+            _flush(partial)
+        except BaseException:
+            remove(partial)
+            raise
+        if partial.is_dir():
+            remove(path)
+        partial.replace(path)
+        _flush_folder(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Deletes a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    for file in [path] if path.is_file() else [entry for entry in path.rglob("*") if entry.is_file()]:
+        with file.open("rb") as handle:
+            os.fsync(handle.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file atomically, as UTF-8."""
+    write_atomically(path, lambda partial: _write_text(partial, text))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file atomically, indented."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file. Raises: WorkspaceError if it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WorkspaceError(
+            f"{path} cannot be read: {error}. Delete it and `tutelage resume` makes it anew."
+        ) from None
+
+
+def write_records(path: Path, records: Iterable[Any]) -> None:
+    """Writes records as JSON lines, atomically."""
+    write_text(path, "".join(to_json(record) + "\n" for record in records))
+
+
+def read_records(path: Path, kind: type[Record]) -> list[Record]:
+    """The records in a JSON-lines file. Raises: WorkspaceError naming the first line that is damaged."""
+    records = []
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise WorkspaceError(f"{path} cannot be read: {error.strerror or error}.") from None
+    for number, line in enumerate(lines, start=1):
+        try:
+            records.append(from_json(kind, line))
+        except ValidationError as error:
+            raise WorkspaceError(
+                f"{path}, line {number} is damaged: {error.errors()[0]['msg']}; the line is {line[:80]!r}. "
+                "Delete the file and `tutelage resume` makes it anew."
+            ) from None
+    return records
