@@ -96,7 +96,7 @@ class Workspace:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise WorkspaceError(
-                f"Another process is working on {self.folder}. Wait for it or stop it first."
+                f"Another process works on {self.folder}. Wait for it or stop it."
             ) from None
 
     def note(self, event: str, **facts: Any) -> None:
