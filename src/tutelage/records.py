@@ -7,7 +7,7 @@ file is reported by its line and never read half. The words are the paper's (arX
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict
 from functools import cache
 from typing import Any, Literal, TypeVar
@@ -123,7 +123,7 @@ Record = TypeVar("Record")
 
 
 @cache
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+def _adapter(kind: Hashable) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
