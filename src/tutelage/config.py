@@ -144,7 +144,9 @@ class LocalTeacherSettings(SampledTeacherSettings):
 class RecordedTeacherSettings(TeacherSettings):
     """Replies recorded earlier, replayed: it does not see the student's mistakes.
 
-    files: JSONL (gzipped too) with `question` and `rationale`; empty takes the task's own worked solutions.
+    files: JSONL (gzipped too) with `question` and `rationale`, names or patterns such as
+        "teacher_pool/svamp__*.jsonl.gz", looked up in the working folder and then in task.data;
+        empty takes the task's own worked solutions.
     name: who wrote them, for the run's records.
     """
 
@@ -256,6 +258,8 @@ def read_recipe(path: Path, overrides: Iterable[str] = (), extra: Mapping[str, A
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise RecipeError(f"The override {override!r} is not of the form key=value, such as study.epochs=3.")
+        if key == "teacher.kind":
+            _keep_common_teacher_keys(table, text)
         _set(table, key, _value(text))
     for key, value in (extra or {}).items():
         _set(table, key, value)
@@ -281,6 +285,13 @@ def recipe_to_toml(recipe: Recipe) -> str:
         if isinstance(values, dict):
             lines += [f"[{section}]", *(f"{key} = {_toml(value)}" for key, value in values.items()), ""]
     return "\n".join(lines)
+
+
+def _keep_common_teacher_keys(table: dict[str, Any], kind: str) -> None:
+    """Another kind of teacher takes over what it has in common with the recipe's, and none of its own keys."""
+    teacher = table.get("teacher")
+    if isinstance(teacher, dict) and teacher.get("kind") != kind and kind in _TEACHERS:
+        table["teacher"] = {key: value for key, value in teacher.items() if key in _TEACHERS[kind].model_fields}
 
 
 def _set(table: dict[str, Any], dotted: str, value: Any) -> None:

@@ -7,9 +7,8 @@ file is reported by its line and never read half. The words are the paper's (arX
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
-from functools import cache
 from typing import Any, Literal, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter
@@ -81,19 +80,27 @@ class Mistake:
     answer: str | None
 
 
-@checked_dataclass(frozen=True, slots=True, config=_STRICT)
-class Rationale:
-    """A right rationale r for a question (3.2), as the student is to write it: without the answer line.
+Verdict = Literal["kept", "wrong answer", "no answer", "no reasoning", "repeated", "too long", "surplus", "failed"]
+"""What became of a teacher's reply. Only "kept" ones are studied; "surplus" were right, but enough were kept."""
 
-    teacher: who wrote it. tailored: whether the teacher was shown a mistake. round: when it was written.
+
+@checked_dataclass(frozen=True, slots=True, config=_STRICT)
+class Correction:
+    """One reply of the teacher about a question, and what became of it (3.2).
+
+    mistake: what the teacher was shown, T(x, r̂, y); None for T(x, null, y).
+    text: the reply as it came, or the error when the request failed.
+    rationale, answer: what was read from it; the rationale r is as the student is to write it.
     """
 
     question_id: str
-    text: str
-    answer: str
-    teacher: str
-    tailored: bool
     round: int
+    teacher: str
+    mistake: Mistake | None
+    text: str
+    rationale: str
+    answer: str | None
+    verdict: Verdict
 
 
 @checked_dataclass(frozen=True, slots=True, config=_STRICT)
@@ -119,12 +126,24 @@ class Score:
     interval: tuple[float, float]
 
 
+@checked_dataclass(frozen=True, slots=True, config=_STRICT)
+class StoredQuestion:
+    """A question with the split that a run put it into, one line of questions.jsonl."""
+
+    split: SplitName
+    question: Question
+
+
 Record = TypeVar("Record")
 
 
-@cache
-def _adapter(kind: Hashable) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
+
+
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)  # made once: it takes a thousand times as long as using it
+    return _ADAPTERS[kind]
 
 
 def to_json(record: Any) -> str:

@@ -1,6 +1,7 @@
 """The run folder: its paths, atomic writes, "stage done", and a lock against two processes in one run.
 
-    RUN/recipe.toml  environment.json  questions.jsonl  split.json  teacher.sqlite  journal.jsonl  outcome.json
+    RUN/recipe.toml  environment.json  questions.jsonl  split.json  demonstrations.json
+    RUN/teacher.sqlite  journal.jsonl  outcome.json
     RUN/student/     the best round's student
     RUN/round-1/{exam,mistakes,feedback,lesson,training,evaluation}.jsonl  student/  evaluation.json  round.json
 
@@ -28,6 +29,9 @@ from tutelage.records import from_json, to_json
 Record = TypeVar("Record")
 
 PARTIAL = ".partial"
+"""Ending of a file or folder that is being written and has not been renamed yet."""
+UNFINISHED = ".unfinished"
+"""Ending of a file that a long stage appends to, and goes on with after a restart."""
 
 
 class Round:
@@ -57,6 +61,7 @@ class Workspace:
         self.environment = folder / "environment.json"
         self.questions = folder / "questions.jsonl"
         self.split = folder / "split.json"
+        self.demonstrations = folder / "demonstrations.json"
         self.ledger = folder / "teacher.sqlite"
         self.journal = folder / "journal.jsonl"
         self.student = folder / "student"
@@ -68,10 +73,7 @@ class Workspace:
     @classmethod
     def create(cls, folder: Path) -> Workspace:
         """A new run folder. Raises: WorkspaceError if it holds anything, or cannot be made."""
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise WorkspaceError(
-                f"{folder} is in use already. Go on with it by `tutelage resume {folder}`, or name another with --out."
-            )
+        check_free(folder)
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         workspace = cls(folder)
@@ -89,21 +91,31 @@ class Workspace:
         return workspace
 
     def _lock(self) -> None:
-        # Never closed on purpose: the kernel releases it when the process ends, however it ends.
+        # The kernel releases it when the process ends, however it ends; until then it is held.
         with disk_errors(self.folder):
             self._lock_file = (self.folder / ".lock").open("w")
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise WorkspaceError(
-                f"Another process works on {self.folder}. Wait for it or stop it."
-            ) from None
+            raise WorkspaceError(f"Another process works on {self.folder}. Wait for it or stop it.") from None
+
+    def release(self) -> None:
+        """Gives the folder free, for whoever goes on with it in the same process."""
+        self._lock_file.close()
 
     def note(self, event: str, **facts: Any) -> None:
         """Append an event, with the time, to journal.jsonl."""
         line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, **facts})
         with disk_errors(self.journal), self.journal.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
+
+
+def check_free(folder: Path) -> None:
+    """Raises: WorkspaceError if the folder cannot become a new run's because it holds something."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise WorkspaceError(
+            f"{folder} is in use already. Go on with it by `tutelage resume {folder}`, or name another with --out."
+        )
 
 
 @contextlib.contextmanager
@@ -133,9 +145,11 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         except BaseException:
             remove(partial)
             raise
-        if partial.is_dir():
-            remove(path)
+        aside = path.with_name(path.name + ".old")
+        if path.is_dir():  # a folder that is not empty cannot be replaced in one step
+            path.replace(aside)
         partial.replace(path)
+        remove(aside)
         _flush_folder(path.parent)
 
 

@@ -1,0 +1,264 @@
+"""The command line: arguments → recipe → one call."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tutelage import __version__
+from tutelage.errors import TutelageError
+
+app = typer.Typer(
+    help="Teaches a small language model to reason, with lessons a large one tailors to its mistakes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE", help="A TOML file, such as configs/svamp.toml.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+TargetArgument = Annotated[Path, typer.Argument(metavar="RUN|RECIPE", help="A run folder, or a recipe for a new run.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to change, such as study.epochs=3.")
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="RUN", help="The run folder; else runs/ and the recipe's name.")
+]
+Data = Annotated[
+    Path | None, typer.Option("--data", metavar="FOLDER", help="Folder of the data sets' original files; else the hub.")
+]
+RoundOption = Annotated[
+    int | None, typer.Option("--round", min=0, help="Which round; else the first whose stage is not done.")
+]
+
+
+@app.command()
+def demo(out: Out = None) -> None:
+    """The whole loop on this machine in minutes: no key, no hub, no GPU."""
+    from tutelage.report.terminal import find_stories, story_panel
+
+    recipe = _recipes() / "demo.toml"
+    run = _learn(recipe, out or Path("runs/demo"), None, [])
+    stories = find_stories(run, _last_round(run))
+    for story in stories[:3]:
+        _print(story_panel(story))
+    right = sum(story.answer.correct for story in stories)
+    _print(f"Of {len(stories)} questions whose mistakes were corrected last, asked again, {right} are right now.")
+
+
+@app.command()
+def learn(recipe: RecipeArgument, overrides: Overrides = None, out: Out = None, data: Data = None) -> None:
+    """Run rounds of exam, feedback, study and evaluation until the student stops improving."""
+    _learn(recipe, out, data, overrides or [])
+
+
+@app.command()
+def resume(run: RunArgument, overrides: Overrides = None) -> None:
+    """Go on with a run that was stopped, or with more rounds (rounds.limit=5)."""
+    from tutelage.rounds import resume as go_on
+
+    _print_outcome(go_on(run, overrides or [], _print_table))
+
+
+@app.command()
+def exam(
+    target: TargetArgument,
+    overrides: Overrides = None,
+    out: Out = None,
+    data: Data = None,
+    number: RoundOption = None,
+) -> None:
+    """One stage: the student tries every training question; prints its error rate."""
+    from tutelage.rounds import exam as sit
+    from tutelage.rounds import mistakes
+
+    run, number = _stage(target, overrides, out, data, number, lambda place: place.mistakes)
+    attempts = sit(run, number)
+    wrong = sum(not attempt.correct for attempt in attempts)
+    found = mistakes(run, number)
+    _print(
+        f"Round {number}: {wrong} of {len(attempts)} attempts wrong ({wrong / len(attempts):.1%}), "
+        f"{len(found)} mistakes kept. See {run.round(number).exam}."
+    )
+
+
+@app.command()
+def feedback(
+    target: TargetArgument,
+    overrides: Overrides = None,
+    out: Out = None,
+    data: Data = None,
+    number: RoundOption = None,
+) -> None:
+    """One stage: the teacher corrects a round's mistakes; prints what became of its replies."""
+    from tutelage.rounds import feedback as correct
+    from tutelage.rounds.feedback import count_verdicts
+
+    run, number = _stage(target, overrides, out, data, number, lambda place: place.feedback)
+    verdicts = count_verdicts(correct(run, number))
+    listed = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()) or "none"
+    _print(f"Round {number}: replies: {listed}. See {run.round(number).feedback}.")
+
+
+@app.command()
+def study(
+    target: TargetArgument,
+    overrides: Overrides = None,
+    out: Out = None,
+    data: Data = None,
+    number: RoundOption = None,
+) -> None:
+    """One stage: the student trains on a round's lesson."""
+    from tutelage.rounds import study as train
+
+    run, number = _stage(target, overrides, out, data, number, lambda place: place.student)
+    train(run, number)
+    _print(f"Round {number}: the student is in {run.round(number).student}.")
+
+
+@app.command()
+def evaluate(
+    target: TargetArgument,
+    overrides: Overrides = None,
+    out: Out = None,
+    data: Data = None,
+    number: RoundOption = None,
+) -> None:
+    """One stage: greedy accuracy on the test split and the held-out part; round 0 is the untrained student."""
+    from tutelage.report.terminal import score_text
+    from tutelage.rounds import evaluate as score
+
+    run, number = _stage(target, overrides, out, data, number, lambda place: place.evaluation, first=0)
+    result = score(run, number)
+    _print(f"Round {number}: test {score_text(result)}, held out {score_text(result['held_out'])}.")
+
+
+@app.command()
+def ask(
+    run: RunArgument,
+    question: Annotated[str, typer.Argument(help="Any question of the kind the student learned.")],
+    choice: Annotated[
+        list[str] | None, typer.Option("--choice", help="A choice's text; once for each, in order.")
+    ] = None,
+    number: RoundOption = None,
+) -> None:
+    """Ask a run's student; the best round's, or that of --round (0: the untrained one)."""
+    from tutelage.rounds import ask as put
+
+    attempt = put(run, question, tuple(choice or ()), number)
+    _print(attempt.text.strip() or "(The student wrote nothing.)")
+
+
+@app.command()
+def tasks() -> None:
+    """List the tasks that come with Tutelage."""
+    from rich.table import Table
+
+    from tutelage.tasks import TASKS
+
+    table = Table("name", "answers", "what", "source", "licence")
+    for name, task in TASKS.items():
+        table.add_row(name, task.kind, task.description, task.source, task.licence)
+    _print(table)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if version:
+        _print(f"tutelage {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point. A user's error: one message, exit code 2. Ctrl-C: exit code 130, the run resumes."""
+    try:
+        app()
+    except TutelageError as error:
+        _fail(f"Error: {error}", 2)
+    except KeyboardInterrupt:
+        _fail("Stopped. What was finished is kept; `tutelage resume RUN` goes on from there.", 130)
+    except BrokenPipeError:
+        os._exit(1)  # the reader of our output went away, as in `tutelage tasks | head -1`
+
+
+def _fail(message: str, code: int) -> None:
+    print(message, file=sys.stderr)  # noqa: T201 - plain: a path in it must not be wrapped or coloured
+    sys.exit(code)
+
+
+def _recipes() -> Path:
+    """The folder of the shipped recipes: inside an installed package, or configs/ of a checkout."""
+    packaged = Path(__file__).parent / "configs"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "configs"
+
+
+def _read(recipe: Path, overrides: list[str], data: Path | None) -> Any:
+    from tutelage.config import read_recipe
+
+    return read_recipe(recipe, overrides, {"task.data": str(data)} if data is not None else None)
+
+
+def _learn(recipe: Path, out: Path | None, data: Path | None, overrides: list[str]) -> Any:
+    from tutelage.rounds import learn as go
+
+    run = go(_read(recipe, overrides, data), out or Path("runs") / recipe.stem, _print_table)
+    _print_outcome(run)
+    return run
+
+
+def _stage(
+    target: Path,
+    overrides: list[str] | None,
+    out: Path | None,
+    data: Path | None,
+    number: int | None,
+    file: Callable[[Any], Path],
+    first: int = 1,
+) -> tuple[Any, int]:
+    """The run that a stage's command works on, and the round: the first one whose file is not there."""
+    from tutelage.rounds.run import open_run, start_run
+
+    if target.is_dir():
+        run = open_run(target, overrides or [])
+    else:
+        run = start_run(_read(target, overrides or [], data), out or Path("runs") / target.stem)
+        _print(f"The run folder is {run.workspace.folder}.")
+    if number is None:
+        number = first
+        while file(run.round(number)).exists():
+            number += 1
+    return run, number
+
+
+def _last_round(run: Any) -> int:
+    from tutelage.workspace import read_json
+
+    return int(read_json(run.workspace.outcome)["last_round"])
+
+
+def _print_table(run: Any, number: int) -> None:
+    from tutelage.report.terminal import rounds_table
+
+    _print(rounds_table(run, number))
+
+
+def _print_outcome(run: Any) -> None:
+    from tutelage.report.terminal import outcome_text
+
+    _print(outcome_text(run))
+
+
+def _print(thing: Any) -> None:
+    from rich.console import Console
+
+    Console(highlight=False, soft_wrap=isinstance(thing, str)).print(thing, markup=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Progress of long work on the terminal: what is done, the rate, and the time left."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+console = Console(stderr=True, highlight=False)
+"""Progress and notices go to standard error, so that what a command prints can be piped."""
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        rate = f"{speed:.1f}" if speed and speed < 100 else f"{speed or 0:.0f}"
+        return Text(f"{rate} {task.fields['unit']}/s" if speed else "", style="dim")
+
+
+@contextlib.contextmanager
+def progress(description: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[..., None]]:
+    """A bar for `total` units of work. Yields a function advance(units, note="") to call as they are done.
+
+    done: units that an earlier process finished. Where standard error is no terminal it prints one line
+    at the end only.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[note]}", style="dim"),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(description, total=total, completed=done, unit=unit, note="")
+
+        def advance(units: int, note: str | None = None) -> None:
+            bar.update(task, advance=units, **({} if note is None else {"note": note}))
+
+        yield advance
+
+
+def say(text: str) -> None:
+    """One line for the user about what is going on; the text is shown as it is, markup included."""
+    console.print(text, markup=False)

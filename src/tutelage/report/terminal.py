@@ -1,0 +1,136 @@
+"""What people look at in the terminal: the table after each round, and questions told as stories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from tutelage.prompts import question_text
+from tutelage.records import Attempt, Correction, Mistake, Question
+from tutelage.rounds.answering import grade, prompts_for
+from tutelage.rounds.run import Run
+from tutelage.student.sampling import greedy_batch
+from tutelage.workspace import read_json, read_records
+
+
+def rounds_table(run: Run, last: int) -> Table:
+    """All rounds up to `last`, one line each; accuracies with their 95 % intervals, from the JSON files."""
+    table = Table(title=f"{run.recipe.task.name}: {run.workspace.folder}", title_justify="left")
+    table.add_column("round")
+    for heading in ("exam wrong", "mistakes", "requests", "successes", "rationales", "tokens", "steps", "loss"):
+        table.add_column(heading, justify="right")
+    table.add_column("held out", justify="right")
+    table.add_column("test (95 % interval)", justify="right")
+    for number in range(last + 1):
+        place = run.round(number)
+        evaluation = read_json(place.evaluation)
+        cells = _round_cells(read_json(place.summary)) if place.summary.is_file() else [""] * 8
+        held_out = evaluation["held_out"]
+        table.add_row(
+            "untrained" if number == 0 else str(number),
+            *cells,
+            f"{held_out['accuracy']:.1%} of {held_out['total']}",
+            score_text(evaluation),
+        )
+    return table
+
+
+def _round_cells(summary: dict[str, Any]) -> list[str]:
+    exam, feedback, study = summary["exam"], summary["feedback"], summary["study"]
+    tokens = [feedback["prompt_tokens"], feedback["completion_tokens"]]
+    known = [count for count in tokens if count is not None]
+    return [
+        f"{exam['error_rate']:.1%}",
+        str(exam["mistakes"]),
+        str(feedback["requests"]),
+        str(feedback["successes"]),
+        str(feedback["rationales"]),
+        f"{sum(known):,}" if known else "-",
+        str(study["steps"]),
+        "-" if study["lm_loss"] is None else f"{study['lm_loss']:.3f}",
+    ]
+
+
+def score_text(score: dict[str, Any]) -> str:
+    """A score as "12.5 % of 80 (6.9 - 21.5)"."""
+    low, high = score["interval"]
+    return f"{score['accuracy']:.1%} of {score['total']} ({low:.1%} - {high:.1%})"
+
+
+def outcome_text(run: Run) -> str:
+    """How a finished run ended, in two lines."""
+    outcome = read_json(run.workspace.outcome)
+    which = "the untrained student" if outcome["best_round"] == 0 else f"round {outcome['best_round']}"
+    return (
+        f"Ended after round {outcome['last_round']} ({outcome['reason']}). Kept: {which}, "
+        f"test accuracy {score_text(outcome['test'])}.\n"
+        f'The student is in {run.workspace.student}; ask it by `tutelage ask {run.workspace.folder} "..."`.'
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One question on its way: the mistake the teacher was shown, what it wrote, and the student's next answer."""
+
+    question: Question
+    round: int
+    mistake: Mistake
+    correction: Correction
+    answer: Attempt
+
+
+def find_stories(run: Run, last: int, candidates: int = 12) -> list[Story]:
+    """Training questions of the last round in which the teacher saw mistakes, asked once more, greedily, of the
+    student that studied the corrections. Those that are right now come first, else in file order.
+    """
+    number = next((n for n in range(last, 0, -1) if _tailored(run, n)), 0)
+    if number == 0:
+        return []
+    found = list({correction.question_id: correction for correction in reversed(_tailored(run, number))}.values())
+    found = found[::-1][:candidates]
+    questions = {question.id: question for question in run.questions["train"]}
+    asked = [questions[correction.question_id] for correction in found]
+    answers = greedy_batch(run.student(number), prompts_for(run, asked), run.recipe.evaluation.max_new_tokens)
+    stories = [
+        Story(question, number, correction.mistake, correction, grade(question, 0, answer))
+        for question, correction, answer in zip(asked, found, answers, strict=True)
+        if correction.mistake is not None
+    ]
+    return sorted(stories, key=lambda story: not story.answer.correct)
+
+
+def _tailored(run: Run, number: int) -> list[Correction]:
+    place = run.round(number)
+    if not place.feedback.is_file() or not place.student.is_dir():
+        return []
+    corrections = read_records(place.feedback, Correction)
+    return [correction for correction in corrections if correction.verdict == "kept" and correction.mistake is not None]
+
+
+def story_panel(story: Story) -> RenderableType:
+    """A story as a panel. What models wrote is shown as plain text, never as markup."""
+    right = story.answer.correct
+    parts = [
+        Text(question_text(story.question.text, story.question.choices)),
+        _part("Exam, round " + str(story.round), story.mistake.rationale, story.mistake.answer, "red"),
+        _part(story.correction.teacher, story.correction.rationale, story.correction.answer, "blue"),
+        _part(
+            "Next answer" + ("" if right else ", still wrong"),
+            story.answer.rationale,
+            story.answer.answer,
+            "green" if right else "red",
+        ),
+    ]
+    return Panel(Group(*parts), title=Text(story.question.id), title_align="left")
+
+
+def _part(title: str, rationale: str, answer: str | None, colour: str) -> Text:
+    text = Text("\n")
+    text.append(f"{title}: ", style=f"bold {colour}")
+    text.append(rationale or "(nothing)")
+    return text.append(f"\nAnswer: {'none that can be read' if answer is None else answer}", style=colour)

@@ -1,0 +1,84 @@
+"""Who teaches: the recipe's teacher, with what it needs from the rest of the package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tutelage.config import (
+    LocalTeacherSettings,
+    OpenAITeacherSettings,
+    RecordedTeacherSettings,
+)
+from tutelage.errors import DataError
+from tutelage.rounds.run import Run
+from tutelage.student.model import load_student
+from tutelage.student.sampling import Sampling, plan_batches, render_chat, sample_batch
+from tutelage.teacher.local import GeneratedText, Generator, LocalTeacher
+from tutelage.teacher.openai_client import OpenAITeacher
+from tutelage.teacher.protocol import Message, Teacher
+from tutelage.teacher.recorded import RecordedTeacher
+from tutelage.teacher.tutor import OfflineTutor
+
+
+def build_teacher(run: Run) -> Teacher:
+    """The teacher that the run's recipe names. Raises: TeacherError, DataError, StudentError if it cannot be had."""
+    settings = run.recipe.teacher
+    if isinstance(settings, OpenAITeacherSettings):
+        return OpenAITeacher(settings)
+    if isinstance(settings, LocalTeacherSettings):
+        return LocalTeacher(settings, _generator(settings), run.recipe.seed)
+    if isinstance(settings, RecordedTeacherSettings):
+        files = find_files(settings.files, run.recipe.task.data)
+        return RecordedTeacher(settings.model_copy(update={"files": files}), run.recipe.seed)
+    return OfflineTutor()
+
+
+def find_files(patterns: Sequence[Path], data: Path | None) -> tuple[Path, ...]:
+    """The files that names or patterns stand for, each looked up in the working folder, then in `data`.
+
+    Raises: DataError naming a pattern that no file fits, and where it was looked for.
+    """
+    found: list[Path] = []
+    for pattern in patterns:
+        places = [Path()] if pattern.is_absolute() or data is None else [Path(), data]
+        matches = next((hits for place in places if (hits := _matches(place, pattern))), None)
+        if matches is None:
+            where = " nor in ".join(str(place.resolve()) for place in places)
+            raise DataError(
+                f"No file fits teacher.files = {str(pattern)!r} in {where}. Name recorded replies of your own, "
+                "or take another teacher: teacher.kind=openai teacher.model=MODEL."
+            )
+        found += matches
+    return tuple(found)
+
+
+def _matches(place: Path, pattern: Path) -> list[Path]:
+    if pattern.is_absolute():
+        return sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
+    return sorted(place.glob(str(pattern)))
+
+
+def _generator(settings: LocalTeacherSettings) -> Generator:
+    """Samples a local teacher's replies; its model is loaded when the first request comes."""
+
+    def generate(
+        prompts: Sequence[tuple[Message, ...] | str], replies: int, seeds: Sequence[int]
+    ) -> Iterator[tuple[int, tuple[GeneratedText, ...]]]:
+        model = load_student(settings.model, revision=settings.revision, device=settings.device)
+        texts = [
+            prompt if isinstance(prompt, str) else render_chat(model, [(m.role, m.content) for m in prompt])
+            for prompt in prompts
+        ]
+        sampling = Sampling(settings.temperature, None, settings.top_p, settings.max_new_tokens)
+        for batch in plan_batches(model, texts, max(1, settings.batch_size // replies)):
+            answers = sample_batch(model, [texts[i] for i in batch], replies, sampling, [seeds[i] for i in batch])
+            for place, completions in zip(batch, answers, strict=True):
+                yield (
+                    place,
+                    tuple(
+                        GeneratedText(one.text, one.tokens, "stop" if one.finished else "length") for one in completions
+                    ),
+                )
+
+    return generate

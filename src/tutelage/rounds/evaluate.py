@@ -1,0 +1,46 @@
+"""Evaluation of a round's student: greedy answers to the test and the held-out questions (Eq. 5, A.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from tutelage.evaluation.accuracy import accuracy
+from tutelage.records import Attempt
+from tutelage.rounds.answering import answer_all, prompts_for
+from tutelage.rounds.run import Run
+from tutelage.student.sampling import Completion, greedy_batch, plan_batches
+from tutelage.workspace import read_json, read_records, write_json
+
+
+def evaluate(run: Run, number: int) -> dict[str, Any]:
+    """How far a round's student got, as evaluation.json holds it; round 0 is the untrained one.
+
+    The top level is the score on the test split, "held_out" that on the held-out part; fractions of 1.
+    Writes evaluation.jsonl (every answer) and evaluation.json. Done already: reads it.
+    """
+    place, settings = run.round(number), run.recipe.evaluation
+    if place.evaluation.is_file():
+        return dict(read_json(place.evaluation))
+    questions = [*run.questions["test"], *run.questions["held-out"]]
+    if place.answers.is_file():
+        attempts = read_records(place.answers, Attempt)
+    else:
+        student = run.student(number)
+        prompts = prompts_for(run, questions)
+
+        def answer_batch(batch: Sequence[int]) -> Sequence[Sequence[Completion]]:
+            return [[answer] for answer in greedy_batch(student, [prompts[i] for i in batch], settings.max_new_tokens)]
+
+        batches = plan_batches(student, prompts, settings.batch_size)
+        attempts = answer_all(place.answers, f"Round {number}  evaluation", questions, batches, 1, answer_batch)
+    test = {question.id for question in run.questions["test"]}
+    result = {
+        **asdict(accuracy(attempt for attempt in attempts if attempt.question_id in test)),
+        "unreadable": sum(attempt.answer is None for attempt in attempts if attempt.question_id in test),
+        "split": "test",
+        "held_out": asdict(accuracy(attempt for attempt in attempts if attempt.question_id not in test)),
+    }
+    write_json(place.evaluation, result)
+    return result

@@ -1,0 +1,132 @@
+"""Feedback: the mistakes go to the teacher, its right replies become corrections (3.2, Fig. 3)."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from tutelage.config import RecordedTeacherSettings, SampledTeacherSettings
+from tutelage.errors import TutelageError
+from tutelage.progress import progress
+from tutelage.prompts import solution_text, teacher_prompt
+from tutelage.records import Correction, Mistake, Question, Verdict
+from tutelage.rounds.cast import build_teacher
+from tutelage.rounds.exam import mistakes
+from tutelage.rounds.run import Run
+from tutelage.seeds import derive_seed
+from tutelage.student.model import Student
+from tutelage.tasks.answers import is_right, read_reply, reply_rationale
+from tutelage.teacher.ledger import Ledger, ask
+from tutelage.teacher.protocol import Reply, Request
+from tutelage.workspace import read_records, write_records
+
+
+def feedback(run: Run, number: int) -> list[Correction]:
+    """A round's corrections. Writes every reply to teacher.sqlite as it comes, then feedback.jsonl.
+
+    Done already: reads it. Raises: TeacherError if the teacher cannot be used; what came before is kept.
+    """
+    path = run.round(number).feedback
+    if path.is_file():
+        return read_records(path, Correction)
+    asked = questions_to_ask(run, number)
+    requests = [_request(run, number, question, mistake) for question, mistake in asked]
+    teacher = build_teacher(run)
+    with Ledger(run.workspace.ledger) as ledger, progress(f"Round {number}  teacher", len(requests), "requests") as bar:
+        replies = ask(teacher, requests, ledger, on_reply=lambda _request, _reply: bar(1))
+    student = run.student(number - 1)
+    corrections = [
+        correction
+        for request, reply in zip(requests, replies, strict=True)
+        for correction in sort_replies(run, student, request, reply, teacher.name)
+    ]
+    write_records(path, corrections)
+    return corrections
+
+
+def questions_to_ask(run: Run, number: int) -> list[tuple[Question, Mistake | None]]:
+    """Round 1: every training question, T(x, null, y). Later: those with mistakes, one request each (Table 3).
+
+    Which of a question's mistakes is shown is drawn with the recipe's seed. A recorded teacher is shown none.
+    """
+    training = run.questions["train"]
+    if number == 1:
+        asked: list[tuple[Question, Mistake | None]] = [(question, None) for question in training]
+    else:
+        made: dict[str, list[Mistake]] = defaultdict(list)
+        for mistake in mistakes(run, number):
+            made[mistake.question_id].append(mistake)
+        asked = [(question, _pick(run, number, made[question.id])) for question in training if question.id in made]
+        if not run.recipe.teacher.feedback or isinstance(run.recipe.teacher, RecordedTeacherSettings):
+            asked = [(question, None) for question, _ in asked]
+    check_no_test_question(run, [question.id for question, _ in asked])
+    return asked
+
+
+def check_no_test_question(run: Run, question_ids: Sequence[str]) -> None:
+    """Raises: TutelageError if any of the questions stands outside the training split; a bug, never expected."""
+    outside = set(question_ids) - {question.id for question in run.questions["train"]}
+    if outside:
+        raise TutelageError(
+            f"{len(outside)} questions outside the training split were about to be used, such as {min(outside)!r}. "
+            "Nothing was sent or trained on. The run's questions.jsonl has changed since it began: start a new run."
+        )
+
+
+def _pick(run: Run, number: int, made: Sequence[Mistake]) -> Mistake:
+    draw = random.Random(derive_seed(run.recipe.seed, "mistake", number, made[0].question_id))  # noqa: S311
+    return draw.choice(made)
+
+
+def _request(run: Run, number: int, question: Question, mistake: Mistake | None) -> Request:
+    settings = run.recipe.teacher
+    if isinstance(settings, SampledTeacherSettings):
+        prompt = teacher_prompt(question, mistake, run.feedback_demonstrations, settings.endpoint)
+        return Request(question, mistake, prompt, settings.replies, number)
+    return Request(question, mistake, "", settings.replies, number)  # the others read the records themselves
+
+
+def sort_replies(run: Run, student: Student, request: Request, reply: Reply, teacher: str) -> list[Correction]:
+    """Every text of a reply with its verdict: only right ones are kept, unique ones, a few a question (3.2)."""
+    if reply.error is not None:
+        failed = Correction(
+            request.question.id, request.round, teacher, request.mistake, reply.error, "", None, "failed"
+        )
+        return [failed]
+    corrections: list[Correction] = []
+    kept: set[str] = set()
+    for text in reply.texts:
+        answer = read_reply(text, request.question)
+        rationale = reply_rationale(text, request.question)
+        verdict = _verdict(run, student, request.question, rationale, answer, kept)
+        if verdict == "kept":
+            kept.add(" ".join(rationale.split()))
+        corrections.append(
+            Correction(request.question.id, request.round, teacher, request.mistake, text, rationale, answer, verdict)
+        )
+    return corrections
+
+
+def _verdict(
+    run: Run, student: Student, question: Question, rationale: str, answer: str | None, kept: set[str]
+) -> Verdict:
+    if answer is None:
+        return "no answer"
+    if not is_right(answer, question):
+        return "wrong answer"
+    if not rationale:
+        return "no reasoning"
+    if " ".join(rationale.split()) in kept:
+        return "repeated"
+    # A student that learns to reason for longer than an exam lets it never gets to its answer.
+    solution = solution_text(rationale, question.answer)
+    tokens = len(student.tokenizer(solution, add_special_tokens=False)["input_ids"])
+    if tokens + 1 > min(run.recipe.exam.max_new_tokens, run.recipe.evaluation.max_new_tokens):
+        return "too long"
+    return "surplus" if len(kept) >= run.recipe.teacher.rationales else "kept"
+
+
+def count_verdicts(corrections: Sequence[Correction]) -> dict[Verdict, int]:
+    """How many replies met each fate, the most frequent first."""
+    return dict(Counter(correction.verdict for correction in corrections).most_common())

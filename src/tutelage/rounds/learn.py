@@ -1,0 +1,127 @@
+"""Algorithm 1: exam, mistakes, feedback, lesson, study, evaluation, and again until a plateau."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tutelage.config import Recipe
+from tutelage.errors import DataError
+from tutelage.rounds.evaluate import evaluate
+from tutelage.rounds.exam import exam, mistakes
+from tutelage.rounds.feedback import count_verdicts, feedback
+from tutelage.rounds.lesson import lesson
+from tutelage.rounds.plateau import Decision, decide
+from tutelage.rounds.run import Run, open_run, start_run
+from tutelage.rounds.study import study
+from tutelage.rounds.summary import summarize
+from tutelage.workspace import read_json, write_atomically, write_json
+
+Result = TypeVar("Result")
+OnRound = Callable[[Run, int], None]
+
+
+def learn(recipe: Recipe, folder: Path, on_round: OnRound | None = None) -> Run:
+    """A whole run in a new folder. on_round: called after each round, round 0 included.
+
+    Raises: TutelageError; what was finished stays in the folder, and `resume` goes on.
+    """
+    return go_on(start_run(recipe, folder), on_round)
+
+
+def resume(folder: Path, overrides: Sequence[str] = (), on_round: OnRound | None = None) -> Run:
+    """Goes on with a run: stages that are done are skipped, the one that was cut short goes on inside."""
+    return go_on(open_run(folder, overrides), on_round)
+
+
+def go_on(run: Run, on_round: OnRound | None = None) -> Run:
+    """Rounds until the plateau or the limit; then the best round's student lies in RUN/student."""
+    tell = on_round or (lambda _run, _number: None)
+    number = 0
+    if not run.round(0).evaluation.is_file():
+        timed(run, 0, "evaluation", lambda: evaluate(run, 0))
+        tell(run, 0)
+    decision = decision_after(run, 0)
+    while decision.reason is None:
+        number += 1
+        finished_before = run.round(number).summary.is_file()
+        decision = play_round(run, number)
+        if run.round(number).summary.is_file() and not finished_before:
+            tell(run, number)
+    hand_over(run, decision, number)
+    return run
+
+
+def play_round(run: Run, number: int) -> Decision:
+    """One round, stage by stage; what is done already is skipped.
+
+    Raises: DataError if the teacher had nothing to teach in round 1; later that ends the run.
+    """
+    if run.round(number).summary.is_file():
+        return decision_after(run, number)
+    timed(run, number, "exam", lambda: exam(run, number))
+    timed(run, number, "mistakes", lambda: mistakes(run, number))
+    corrections = timed(run, number, "feedback", lambda: feedback(run, number))
+    if not timed(run, number, "lesson", lambda: lesson(run, number)):
+        if number == 1:
+            raise DataError(
+                f"The teacher gave no right rationale for any of {len(corrections)} replies "
+                f"({count_verdicts(corrections)}); see {run.round(1).feedback}. Try another teacher or task."
+            )
+        return Decision(decision_after(run, number - 1).best, f"no lesson: round {number} brought no right rationale")
+    timed(run, number, "study", lambda: study(run, number))
+    timed(run, number, "evaluation", lambda: evaluate(run, number))
+    write_json(run.round(number).summary, summarize(run, number))
+    return decision_after(run, number)
+
+
+def decision_after(run: Run, number: int) -> Decision:
+    """The decision on the held-out scores of round 0 up to a round."""
+    if not run.questions["held-out"]:  # nothing to find a plateau by: the last round is as good a guess as any
+        limit = run.recipe.rounds.limit
+        return Decision(number, f"limit: {limit} rounds, and no question is held out" if number >= limit else None)
+    scores = [float(evaluate(run, earlier)["held_out"]["accuracy"]) for earlier in range(number + 1)]
+    return decide(scores, run.recipe.rounds)
+
+
+def timed(run: Run, number: int, stage: str, work: Callable[[], Result]) -> Result:
+    """Does a stage and notes its seconds in the journal."""
+    began = time.monotonic()
+    run.workspace.note("begin", round=number, stage=stage)
+    result = work()
+    run.workspace.note("end", round=number, stage=stage, seconds=round(time.monotonic() - began, 3))
+    return result
+
+
+def hand_over(run: Run, decision: Decision, last: int) -> None:
+    """Puts the best round's student at RUN/student and says in outcome.json why the run ended."""
+    outcome: dict[str, Any] = {
+        "best_round": decision.best,
+        "last_round": last,
+        "reason": decision.reason,
+        "stopped_by": "held-out part of the training split",
+        "held_out_questions": len(run.questions["held-out"]),
+        "test": {key: evaluate(run, decision.best)[key] for key in ("accuracy", "correct", "total", "interval")},
+    }
+    workspace = run.workspace
+    if workspace.outcome.is_file() and workspace.student.is_dir() and read_json(workspace.outcome) == outcome:
+        return
+    write_atomically(workspace.student, lambda partial: _link_tree(run.round(decision.best).student, partial))
+    write_json(workspace.outcome, outcome)
+
+
+def _link_tree(source: Path, target: Path) -> None:
+    """A copy that shares the files' space where the file system can."""
+
+    def link(here: str, there: str) -> str:
+        try:
+            os.link(here, there)
+        except OSError:
+            shutil.copy2(here, there)
+        return there
+
+    shutil.copytree(source, target, copy_function=link)

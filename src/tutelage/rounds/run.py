@@ -1,0 +1,187 @@
+"""A run: its folder with what every stage reads from it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+import tutelage
+from tutelage.config import Recipe, read_recipe, recipe_to_toml
+from tutelage.demonstrations import load_demonstrations, load_feedback_demonstrations
+from tutelage.errors import WorkspaceError
+from tutelage.progress import say
+from tutelage.records import Demonstration, Question, SplitName, StoredQuestion, from_json
+from tutelage.student.model import Student, load_student, save_student
+from tutelage.tasks import load_task
+from tutelage.tasks.split import describe, split_task
+from tutelage.workspace import (
+    Round,
+    Workspace,
+    check_free,
+    read_json,
+    read_records,
+    write_atomically,
+    write_json,
+    write_records,
+    write_text,
+)
+
+
+@dataclass
+class Run:
+    """An open run folder, locked by this process. The student is loaded when a stage first asks for it."""
+
+    workspace: Workspace
+    recipe: Recipe
+    _student: tuple[int, Student] | None = field(default=None, repr=False)
+
+    def round(self, number: int) -> Round:
+        return self.workspace.round(number)
+
+    @cached_property
+    def questions(self) -> dict[SplitName, list[Question]]:
+        """The questions of each split, as the run was started with."""
+        splits: dict[SplitName, list[Question]] = {"train": [], "held-out": [], "test": [], "left-out": []}
+        for stored in read_records(self.workspace.questions, StoredQuestion):
+            splits[stored.split].append(stored.question)
+        return splits
+
+    @cached_property
+    def demonstrations(self) -> tuple[Demonstration, ...]:
+        """Those before every question the student is asked."""
+        return self._stored_demonstrations("student")
+
+    @cached_property
+    def feedback_demonstrations(self) -> tuple[Demonstration, ...]:
+        """Those before every request to the teacher."""
+        return self._stored_demonstrations("teacher")
+
+    def _stored_demonstrations(self, whose: str) -> tuple[Demonstration, ...]:
+        stored = read_json(self.workspace.demonstrations)[whose]
+        return tuple(from_json(Demonstration, demonstration) for demonstration in stored)
+
+    def student(self, number: int) -> Student:
+        """The student as it stands after a round, always as it was saved, so that resuming changes nothing."""
+        if self._student is None or self._student[0] != number:
+            self._student = None  # frees the memory first
+            folder = self.round(number).student
+            if not folder.is_dir():
+                raise WorkspaceError(f"There is no student at {folder}: round {number} has not been studied yet.")
+            self._student = (number, load_student(str(folder), revision=None, device=self.recipe.student.device))
+        return self._student[1]
+
+    def forget_student(self) -> None:
+        """Drops the loaded student; the next stage loads what was saved."""
+        self._student = None
+
+
+def start_run(recipe: Recipe, folder: Path) -> Run:
+    """Makes a run folder: the recipe, the split, the demonstrations, and the untrained student as round 0.
+
+    Raises: TutelageError of the kind that fits, before anything is written: all that a run needs is read first.
+    """
+    check_free(folder)
+    demonstrations, feedback_demonstrations = _demonstrations(recipe)
+    task = load_task(recipe.task, recipe.seed)
+    split = split_task(task, recipe.task, demonstrations, recipe.seed)
+    student = _untrained_student(recipe)
+    run = Run(Workspace.create(folder), recipe)
+    named: tuple[tuple[SplitName, Sequence[Question]], ...] = (
+        ("train", split.train),
+        ("held-out", split.held_out),
+        ("test", split.test),
+    )
+    write_records(
+        run.workspace.questions,
+        [StoredQuestion(name, question) for name, questions in named for question in questions],
+    )
+    write_json(run.workspace.split, describe(split))
+    write_json(
+        run.workspace.demonstrations,
+        {
+            "student": [asdict(demonstration) for demonstration in demonstrations],
+            "teacher": [asdict(demonstration) for demonstration in feedback_demonstrations],
+        },
+    )
+    write_json(run.workspace.environment, _environment())
+    # Last but for the student, which open_run can make again: a folder with a recipe is a run that resumes.
+    write_text(run.workspace.recipe, recipe_to_toml(recipe))
+    write_atomically(run.round(0).student, lambda partial: save_student(student, partial))
+    return run
+
+
+def open_run(folder: Path, overrides: Sequence[str] = (), lock: bool = True) -> Run:
+    """An existing run. overrides: `key=value` for keys that leave what is done as it is, such as rounds.limit.
+
+    Raises: WorkspaceError, RecipeError.
+    """
+    workspace = Workspace.open_run(folder, lock=lock)
+    recipe = read_recipe(workspace.recipe, overrides)
+    if overrides:
+        _check_overrides(overrides)
+        write_text(workspace.recipe, recipe_to_toml(recipe))
+    run = Run(workspace, recipe)
+    if lock and not run.round(0).student.is_dir():
+        student = _untrained_student(recipe)
+        write_atomically(run.round(0).student, lambda partial: save_student(student, partial))
+    return run
+
+
+_CHANGEABLE = (
+    "rounds.limit",
+    "rounds.patience",
+    "rounds.smallest_gain",
+    "student.device",
+    "study.checkpoint_steps",
+    "study.micro_batch_size",
+    "teacher.base_url",
+    "teacher.api_key_env",
+    "teacher.concurrency",
+    "teacher.timeout_seconds",
+    "teacher.retries",
+    "teacher.device",
+    "teacher.batch_size",
+)
+
+
+def _check_overrides(overrides: Sequence[str]) -> None:
+    for override in overrides:
+        key = override.partition("=")[0]
+        if key not in _CHANGEABLE:
+            raise WorkspaceError(
+                f"{key} cannot change in a run that has begun: what is done was done otherwise. "
+                f"These can: {', '.join(_CHANGEABLE)}. For the rest start a new run by `tutelage learn`."
+            )
+
+
+def _demonstrations(recipe: Recipe) -> tuple[tuple[Demonstration, ...], tuple[Demonstration, ...]]:
+    name, kind, prompt = recipe.task.name, recipe.task.kind, recipe.prompt
+    demonstrations = load_demonstrations(name, kind, prompt.demonstrations)
+    feedback = load_feedback_demonstrations(name, kind, prompt.feedback_demonstrations)
+    return demonstrations[: prompt.count], feedback
+
+
+def _untrained_student(recipe: Recipe) -> Student:
+    settings = recipe.student
+    say(f"Loading the student {settings.model}")
+    return load_student(settings.model, revision=settings.revision, device=settings.device)
+
+
+def _environment() -> dict[str, object]:
+    """What a reader needs to repeat the run elsewhere."""
+    packages = ("torch", "transformers", "tokenizers", "safetensors", "openai", "datasets")
+    return {
+        "tutelage": tutelage.__version__,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        **{package: version(package) for package in packages},
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "threads": torch.get_num_threads(),
+    }

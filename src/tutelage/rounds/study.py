@@ -1,0 +1,125 @@
+"""Study: the lesson as tokens, the training loop, the round's student (3.3, Eqs. 2-4)."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from tutelage.errors import DataError
+from tutelage.progress import progress, say
+from tutelage.prompts import REASONING, demonstrations_text, question_text, solution_text
+from tutelage.records import Mistake, Question, Triplet
+from tutelage.rounds.lesson import lesson
+from tutelage.rounds.run import Run
+from tutelage.seeds import derive_seed
+from tutelage.student.encoding import Sample, encode_sample
+from tutelage.student.model import Student, save_student
+from tutelage.student.separate import LessonSample
+from tutelage.student.training import Step, count_steps
+from tutelage.student.training import study as train
+from tutelage.workspace import UNFINISHED, disk_errors, read_records, remove, write_atomically
+
+
+def study(run: Run, number: int) -> None:
+    """Trains the student of the round before on a round's lesson; writes training.jsonl and student/.
+
+    Goes on from its checkpoint after a restart. Done already: does nothing.
+    Raises: DataError if the lesson is empty.
+    """
+    place, settings = run.round(number), run.recipe.study
+    if place.student.is_dir():
+        return
+    triplets = lesson(run, number)
+    if not triplets:
+        raise DataError(f"Round {number} has no lesson: the teacher gave no right rationale; see {place.feedback}.")
+    student = run.student(number - 1)
+    run.forget_student()  # it changes now; the next stage loads what is saved below
+    samples = encode_lesson(run, student, triplets)
+    total = count_steps(samples, settings)
+    if settings.warmup_steps >= total:
+        say(f"Note: the {total} steps of this study all lie in its warm-up of {settings.warmup_steps} steps.")
+    rate = settings.learning_rate if number == 1 else settings.later_learning_rate or settings.learning_rate
+    log = _Log(place.training.with_name(place.training.name + UNFINISHED))
+    with progress(f"Round {number}  study", total, "steps") as advance:
+        began = time.monotonic()
+        tokens = 0
+
+        def on_step(step: Step) -> None:
+            nonlocal tokens
+            log.add(step)
+            tokens += step.tokens
+            speed = tokens / (time.monotonic() - began)
+            advance(step.step - advance_to[0], note=f"loss {step.loss:.3f}, {speed:.0f} tokens/s")
+            advance_to[0] = step.step
+
+        advance_to = [0]
+        seed = derive_seed(run.recipe.seed, "study", number)
+        train(student, samples, settings, rate, seed, place.checkpoint, on_step)
+    write_atomically(place.training, log.finish)
+    write_atomically(place.student, lambda partial: save_student(student, partial))
+    remove(place.checkpoint)
+    remove(log.path)
+
+
+class _Log:
+    """training.jsonl while it grows: a step that is done again after a restart replaces its earlier line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._begun = False
+
+    def add(self, step: Step) -> None:
+        with disk_errors(self.path):
+            if not self._begun:
+                self._keep_before(step.step)
+                self._begun = True
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(step)) + "\n")
+
+    def _keep_before(self, step: int) -> None:
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []
+        self.path.write_text("".join(line + "\n" for line in lines[: step - 1]), encoding="utf-8")
+
+    def finish(self, path: Path) -> None:
+        path.write_bytes(self.path.read_bytes())
+
+
+def read_training(path: Path) -> list[Step]:
+    """The steps of a finished or unfinished training.jsonl."""
+    return read_records(path, Step)
+
+
+def encode_lesson(run: Run, student: Student, triplets: Sequence[Triplet]) -> list[LessonSample]:
+    """A lesson as tokens. A sample longer than the student's context is left out, and the user told."""
+    questions = {question.id: question for question in run.questions["train"]}
+    before = demonstrations_text(run.demonstrations)
+    limit = getattr(student.model.config, "max_position_embeddings", None) or 10**9
+
+    def encode(question: Question, rationale: str, answer: str | None) -> Sample | None:
+        asked = question_text(question.text, question.choices) + f"\n{REASONING}"
+        # A mistake without an answer reads as the student left it.
+        solution = solution_text(rationale, answer) if answer is not None else f" {rationale}"
+        sample = encode_sample(student, before, asked, solution, run.recipe.study.demonstration_weight)
+        return sample if len(sample.token_ids) <= limit else None
+
+    def encode_mistake(question: Question, mistake: Mistake | None) -> Sample | None:
+        return None if mistake is None else encode(question, mistake.rationale, mistake.answer)
+
+    samples = []
+    for triplet in triplets:
+        question = questions[triplet.question_id]
+        anchor = encode(question, triplet.anchor, question.answer)
+        if anchor is not None:
+            positive = None if triplet.positive is None else encode(question, triplet.positive, question.answer)
+            samples.append(LessonSample(question.id, anchor, positive, encode_mistake(question, triplet.negative)))
+    if len(samples) < len(triplets):
+        say(f"Left out {len(triplets) - len(samples)} samples longer than the student's context of {limit} tokens.")
+    if not samples:
+        raise DataError(
+            f"Every sample of the lesson is longer than the student's context of {limit} tokens. "
+            "Use fewer demonstrations (prompt.count) or a student with a longer context."
+        )
+    return samples

@@ -1,0 +1,163 @@
+"""The student: a causal language model with its tokenizer, loaded, checked and saved.
+
+The weights are float32, the master weights of training; `autocast` lowers the precision of the arithmetic
+where the device gains by it. No code of a model's repository is run and no pickle is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GgufConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from tutelage.errors import StudentError
+from tutelage.student.sources import Source, explain, find_source
+from tutelage.student.special_tokens import repair_special_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Student:
+    """Who learns (or a teacher run in this process).
+
+    pad_id: fills batches; none of the stop ids, so that no mask or loss can mistake one for the other.
+    eos_id: the end token that training teaches and generation stops on.
+    bos: the token ids that the tokenizer puts before a text, often none.
+    stop_ids: every token id that ends generation, `eos_id` first.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    device: torch.device
+    pad_id: int
+    eos_id: int
+    bos: tuple[int, ...]
+    stop_ids: tuple[int, ...]
+
+    @property
+    def context(self) -> int | None:
+        """The most tokens the model can take, None if it states no limit."""
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return limit if isinstance(limit, int) and limit > 0 else None
+
+
+def load_student(model: str, *, revision: str | None = None, device: str = "auto") -> Student:
+    """Loads a causal language model and makes its special tokens consistent (see `repair_special_tokens`).
+
+    model: a hub id, a local folder, the path of a .gguf file, or "package:NAME" for the one .gguf file that
+        the installed Python distribution NAME carries. A GGUF file is converted, which takes its time (25 s for
+        135M parameters): save the student and load that.
+    revision: of a hub id. device: "auto" (a CUDA GPU where there is one), or as torch names it.
+    Raises: StudentError if it is not found, not readable, or not a causal language model.
+    """
+    place = choose_device(device)
+    source = find_source(model, revision)
+    try:
+        tokenizer = _load_tokenizer(source)
+        network = _load_model(source)
+    except StudentError:
+        raise
+    # The loaders of four libraries raise whatever they like on a file that is damaged or of another kind.
+    except Exception as error:
+        raise StudentError(explain(model, error)) from None
+    tokens = repair_special_tokens(model, network, tokenizer)
+    network.to(place)  # type: ignore[arg-type]
+    network.eval()
+    _check_causal(model, network, tokens.eos_id)
+    return Student(network, tokenizer, place, tokens.pad_id, tokens.eos_id, tokens.bos, tokens.stop_ids)
+
+
+def save_student(student: Student, folder: Path) -> None:
+    """Writes weights (float32 safetensors), tokenizer and generation settings into `folder`.
+
+    Plain `from_pretrained` loads what is saved, and its `generate` stops where the student does.
+    Raises: OSError if it cannot be written.
+    """
+    try:
+        student.model.save_pretrained(folder)
+        student.tokenizer.save_pretrained(folder)
+    except SafetensorError as error:  # that is how a full disk shows itself here
+        full = "os error 28" in str(error)
+        raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from None
+
+
+def choose_device(device: str) -> torch.device:
+    """The torch device of a recipe's word for it. Raises: StudentError if there is no such device."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    # torch raises RuntimeError, AssertionError or NotImplementedError, depending on the build.
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise StudentError(f'There is no device "{device}" here ({reason}). Take "auto", "cpu" or "cuda".') from None
+    return chosen
+
+
+def autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """bfloat16 arithmetic where the GPU has it; weights stay float32. On a CPU it would be 20 times slower."""
+    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def _load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
+    tokenizer: Any = AutoTokenizer.from_pretrained(source.name, **source.arguments)
+    if not tokenizer.is_fast:
+        raise StudentError(
+            f"The tokenizer of {source.model} is a {type(tokenizer).__name__}, which cannot tell where its tokens stand "
+            "in a text. Take a model with a tokenizer.json."
+        )
+    assert isinstance(tokenizer, PreTrainedTokenizerBase)  # noqa: S101 - for the type checker
+    return tokenizer
+
+
+def _load_model(source: Source) -> PreTrainedModel:
+    arguments: dict[str, Any] = dict(source.arguments)
+    if source.is_gguf:
+        # Without this the model counts as quantized, and neither trains nor saves.
+        arguments["quantization_config"] = GgufConfig(dequantize=True)
+    else:
+        config = AutoConfig.from_pretrained(source.name, **arguments)
+        if getattr(config, "is_encoder_decoder", False):
+            raise StudentError(
+                f"{source.model} is an encoder-decoder model ({config.model_type}). "
+                "Only decoder models can be students so far: take a causal language model."
+            )
+        arguments["use_safetensors"] = True
+    loaded: tuple[PreTrainedModel, dict[str, Any]] = AutoModelForCausalLM.from_pretrained(
+        source.name, dtype=torch.float32, output_loading_info=True, **arguments
+    )
+    model, report = loaded
+    if missing := sorted(report["missing_keys"]):
+        raise StudentError(
+            f"{source.model} is not a whole causal language model: {', '.join(missing[:3])} "
+            f"({len(missing)} in all) missing in its files. Take a model with a language-model head."
+        )
+    return model
+
+
+def _check_causal(name: str, model: PreTrainedModel, token: int) -> None:
+    """An encoder loads as a causal model all the same; told by its first logits, which see the second token."""
+    other = (token + 1) % model.get_input_embeddings().weight.shape[0]
+    token_BT = torch.tensor([[token, token], [token, other]], device=model.device)
+    with torch.inference_mode():
+        logits_BTV = model(input_ids=token_BT, use_cache=False).logits
+    if not torch.allclose(logits_BTV[0, 0], logits_BTV[1, 0], rtol=1e-3, atol=1e-3):
+        raise StudentError(
+            f"{name} is not a causal language model ({model.config.model_type}): its prediction after a text "
+            "changes with what follows. Take a decoder model."
+        )

@@ -1,0 +1,77 @@
+"""The joint loss of Eq. 4 in separate passes, written for clarity: the reference for every faster way.
+
+Anchor, positive and negative each go through the student on their own, with the demonstrations and the
+question before them and gradients through all of it. (The paper's released code lets no gradient through
+the prefix of the triplet; Eq. 3 has no such stop, so there is none here.)
+
+Shapes: B samples, T tokens, V vocabulary, D hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tutelage.student.encoding import Batch, Sample, pad
+from tutelage.student.losses import Sum, language_model_loss, triplet_loss
+from tutelage.student.model import Student
+
+
+@dataclass(frozen=True, slots=True)
+class LessonSample:
+    """A triplet as tokens. Without a positive or a negative it is masked out of the triplet loss."""
+
+    question_id: str
+    anchor: Sample
+    positive: Sample | None
+    negative: Sample | None
+
+    @property
+    def is_triplet(self) -> bool:
+        return self.positive is not None and self.negative is not None
+
+
+class JointSums(NamedTuple):
+    """Both losses of a batch, undivided."""
+
+    language_model: Sum
+    triplet: Sum
+
+
+def separate_passes(student: Student, samples: Sequence[LessonSample], margin: float) -> JointSums:
+    """L_lm over all anchors and L_cl over the samples that are whole triplets; the graph reaches all passes.
+
+    With margin ρ; pass no triplet at all (λ = 0) by leaving out positives or negatives.
+    """
+    anchor = pad([sample.anchor for sample in samples], student.pad_id, student.device)
+    output = student.model(
+        input_ids=anchor.token_BT, attention_mask=anchor.attention_BT, output_hidden_states=True, use_cache=False
+    )
+    language_model = language_model_loss(output.logits, anchor.token_BT, anchor.weight_BT)
+    rows = [row for row, sample in enumerate(samples) if sample.is_triplet]
+    if not rows:
+        nothing = torch.zeros((), device=student.device)
+        return JointSums(language_model, Sum(nothing, nothing))
+    anchor_BD = _at_last(output.hidden_states[-1], anchor)[rows]
+    positives = [sample.positive for sample in samples if sample.is_triplet and sample.positive]
+    negatives = [sample.negative for sample in samples if sample.is_triplet and sample.negative]
+    triplet = triplet_loss(anchor_BD, _final_states(student, positives), _final_states(student, negatives), margin)
+    return JointSums(language_model, triplet)
+
+
+def _final_states(student: Student, samples: Sequence[Sample]) -> Tensor:
+    """h of each sample, [B, D]; the base model, since no loss reads these logits."""
+    batch = pad(samples, student.pad_id, student.device)
+    output = student.model.base_model(
+        input_ids=batch.token_BT, attention_mask=batch.attention_BT, output_hidden_states=True, use_cache=False
+    )
+    return _at_last(output.hidden_states[-1], batch)
+
+
+def _at_last(hidden_BTD: Tensor, batch: Batch) -> Tensor:
+    rows_B = torch.arange(len(batch.last_B), device=batch.last_B.device)
+    return hidden_BTD[rows_B, batch.last_B]

@@ -1,0 +1,235 @@
+"""Reads the steps of a written solution: its sentences, the numbers in them, and its equations.
+
+An equation is an expression over numbers with + - * / (also × x · ÷ and "30% of 160"), an equals sign and a
+number: "3 cows * 4 legs = 12 legs", "$1,000 - 12.5 x 8 = $900", "48/2 = <<48/2=24>>24". Values are exact fractions.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+LONGEST = 60
+"""Tokens of an expression beyond which it is not read, so that odd text cannot cost time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Equation:
+    """`text` as it stands in the solution. operands: as written, signs dropped. value: what the left side is.
+
+    claimed: what the solution says it is. right: whether that is so, a rounded decimal included.
+    """
+
+    text: str
+    operands: tuple[Fraction, ...]
+    value: Fraction
+    claimed: Fraction
+    right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One sentence or line. numbers: all in it, without signs, results of its equations included."""
+
+    text: str
+    equations: tuple[Equation, ...]
+    numbers: frozenset[Fraction]
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """kind: "number", "operator", "(", ")", "=", "word" or "break" (ends an expression)."""
+
+    kind: str
+    text: str
+    start: int
+    end: int
+    percent: bool = False
+
+    @property
+    def value(self) -> Fraction:
+        return _fraction(self.text) / (100 if self.percent else 1)
+
+
+_NUMBER = r"\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+"
+_TOKEN = re.compile(
+    rf"(?P<number>[$€£]?\s?(?:{_NUMBER}))(?P<percent>\s?%)?"
+    r"|(?P<operator>[+*×·÷/−–-]|\b[xX]\b(?=\s*[($€£\d])|\bof\b)"
+    r"|(?P<open>\()|(?P<close>\))|(?P<equals>=)"
+    r"|(?P<word>[^\W\d_][\w'’]*)"
+    r"|(?P<break>[^\s])"
+)
+_SIGNS = {"×": "*", "·": "*", "x": "*", "X": "*", "of": "*", "÷": "/", "−": "-", "–": "-"}
+_BULLET = re.compile(r"^\s*(?:[-•*]\s+|\(?\d{1,2}[.)]\s+|step\s+\d+\s*[:.)]\s*)", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"(?<=[.!?;])\s+(?=\S)")
+
+
+def clean(text: str) -> str:
+    """The text without calculator marks "<<48/2=24>>" and without a closing "#### 24" line."""
+    return re.sub(r"<<[^<>]*>>", "", re.sub(r"\s*####.*", "", text, flags=re.DOTALL)).strip()
+
+
+def read_steps(text: str) -> list[Step]:
+    """The sentences and lines of a solution, in order; lines are split first, then sentences within them."""
+    steps = []
+    for line in clean(text).splitlines():
+        steps += [read_step(sentence) for sentence in _SENTENCE_END.split(line.strip()) if sentence.strip()]
+    return steps
+
+
+def read_step(sentence: str) -> Step:
+    """One sentence with its equations and the numbers in it; a bullet's or a step's own number does not count."""
+    bare = _BULLET.sub("", sentence)
+    tokens = _tokens(bare)
+    numbers = frozenset(_fraction(token.text) for token in tokens if token.kind == "number")
+    return Step(sentence.strip(), tuple(_equations(bare, tokens)), numbers)
+
+
+def read_numbers(text: str) -> frozenset[Fraction]:
+    """All numbers in a text, without their signs."""
+    return frozenset(_fraction(token.text) for token in _tokens(text) if token.kind == "number")
+
+
+def show(number: Fraction) -> str:
+    """A number as people write it: "12", "2.5", or "10/3" where no short decimal is exact."""
+    if number.denominator == 1:
+        return str(number.numerator)
+    short = f"{float(number):.4f}".rstrip("0")
+    return short if Fraction(short) == number else str(number)
+
+
+def _fraction(text: str) -> Fraction:
+    return Fraction(re.sub(r"[^\d.]", "", text))
+
+
+def _tokens(text: str) -> list[_Token]:
+    tokens = []
+    for match in _TOKEN.finditer(text):
+        kind = match.lastgroup or "break"
+        percent = match["percent"] is not None
+        kind = "number" if percent else {"open": "(", "close": ")", "equals": "="}.get(kind, kind)
+        found = match["number"] if kind == "number" else match[0]
+        tokens.append(_Token(kind, _SIGNS.get(found, found), match.start(), match.end(), percent))
+    return tokens
+
+
+def _equations(text: str, tokens: Sequence[_Token]) -> list[Equation]:
+    """Each "expression = number" of a sentence. "3 + 4 = 7 + 2 = 9", as children write it, is two."""
+    found = []
+    sides = _sides(tokens)
+    for (left, linked), (right, _) in itertools.pairwise(sides):
+        if not linked or len(left) > LONGEST:
+            continue
+        value, claim = _value(left), next((token for token in right if token.kind == "number"), None)
+        if value is None or claim is None or not any(token.kind == "operator" for token in left[1:]):
+            continue
+        claimed = -claim.value if _is_negative(right) else claim.value
+        whole = _value(right)
+        if whole is not None and whole == value:  # "2 * 6 = 3 * 4", "5 * 3 / 10 = 15/10 = 1.5"
+            claimed = whole
+        operands = tuple(_fraction(token.text) for token in left if token.kind == "number")
+        span = text[left[0].start : claim.end].strip()
+        found.append(Equation(span, operands, value, claimed, _agrees(value, claimed, claim)))
+    return found
+
+
+def _sides(tokens: Sequence[_Token]) -> list[tuple[list[_Token], bool]]:
+    """The runs of tokens that can be expressions, each with whether an equals sign links it to the next one."""
+    sides: list[tuple[list[_Token], bool]] = []
+    side: list[_Token] = []
+    words = 0
+    for place, token in enumerate(tokens):
+        before = side[-1].kind if side else None
+        if token.kind == "=":
+            sides.append((_opened(side), True))
+            side, words = [], 0
+        elif token.kind == "word" or (token.kind == "operator" and not _is_operator(tokens, place, bool(side))):
+            words += 1
+        elif token.kind == "break" or (before in ("number", ")") and token.kind in ("number", "(")):
+            sides.append((_opened(side), False))
+            side, words = ([token] if token.kind in ("number", "(") else []), 0
+        else:
+            if words > 4 and token.kind != ")":  # units are short; this is prose between two numbers
+                sides.append((_opened(side), False))
+                side = []
+            side.append(token)
+            words = 0
+    return [*sides, (_opened(side), False)]
+
+
+def _is_operator(tokens: Sequence[_Token], place: int, started: bool) -> bool:
+    """Whether a sign between tokens computes: "4 legs/cow" and "12-year-old" do not."""
+    after = list(tokens[place + 1 : place + 3])
+    if len(after) == 2 and after[0].text == "-":  # "2 - -3"
+        after.pop(0)
+    if not after or after[0].kind not in ("number", "("):
+        return False
+    if tokens[place].text == "*" and place and tokens[place - 1].kind == "word":
+        return started
+    return started or tokens[place].text == "-"
+
+
+def _opened(side: Sequence[_Token]) -> list[_Token]:
+    """Without parentheses that belong to the prose around the expression."""
+    tokens = list(side)
+    while tokens and (
+        tokens[0].kind == ")" or [t.kind for t in tokens].count("(") > [t.kind for t in tokens].count(")")
+    ):
+        tokens.pop(0)
+    return tokens
+
+
+def _is_negative(side: Sequence[_Token]) -> bool:
+    return len(side) > 1 and side[0].text == "-" and side[1].kind == "number"
+
+
+def _agrees(value: Fraction, claimed: Fraction, claim: _Token) -> bool:
+    if value == claimed or (claim.percent and value == claimed * 100):
+        return True
+    decimals = len(claim.text.partition(".")[2])
+    return decimals > 0 and abs(value - claimed) * (10**decimals) * (100 if claim.percent else 1) < 1
+
+
+def _value(tokens: Sequence[_Token]) -> Fraction | None:
+    """What an expression is; None if it is none. Precedence climbing over a list that is used up."""
+    rest = list(reversed(tokens))
+    try:
+        value = _sum(rest)
+    except (ValueError, IndexError, ZeroDivisionError):
+        return None
+    return value if not rest else None
+
+
+def _sum(rest: list[_Token]) -> Fraction:
+    value = _product(rest)
+    while rest and rest[-1].text in ("+", "-"):
+        sign = 1 if rest.pop().text == "+" else -1
+        value += sign * _product(rest)
+    return value
+
+
+def _product(rest: list[_Token]) -> Fraction:
+    value = _atom(rest)
+    while rest and rest[-1].text in ("*", "/"):
+        if rest.pop().text == "*":
+            value *= _atom(rest)
+        else:
+            value /= _atom(rest)
+    return value
+
+
+def _atom(rest: list[_Token]) -> Fraction:
+    token = rest.pop()
+    if token.text == "-":
+        return -_atom(rest)
+    if token.kind == "number":
+        return token.value
+    if token.kind != "(":
+        raise ValueError(token.text)
+    value = _sum(rest)
+    if rest.pop().kind != ")":
+        raise ValueError("unclosed")
+    return value

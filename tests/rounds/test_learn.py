@@ -1,0 +1,157 @@
+"""Whole runs: what is in the folder, and that killing one changes nothing."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tutelage.config import read_recipe
+from tutelage.errors import WorkspaceError
+from tutelage.records import Attempt, Correction, Mistake, StoredQuestion, Triplet
+from tutelage.rounds import ask, learn, resume
+from tutelage.workspace import read_json, read_records
+
+TESTS = Path(__file__).parents[1]
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    """Every file of a run but for those that hold times."""
+    skip = {"journal.jsonl", ".lock"}
+    return {
+        str(path.relative_to(run)): path.read_bytes()
+        for path in sorted(run.rglob("*"))
+        if path.is_file() and path.name not in skip and not path.name.startswith("teacher.sqlite")
+    }
+
+
+def test_a_run_folder_tells_the_whole_story(recipe: Path, tmp_path: Path) -> None:
+    told: list[int] = []
+    run = learn(read_recipe(recipe), tmp_path / "run", lambda _run, number: told.append(number))
+    folder = run.workspace.folder
+    assert told == [0, 1, 2]
+    stored = read_records(folder / "questions.jsonl", StoredQuestion)
+    by_split = {name: {s.question.id for s in stored if s.split == name} for name in ("train", "held-out", "test")}
+    assert {name: len(ids) for name, ids in by_split.items()} == {"train": 30, "held-out": 6, "test": 8}
+    assert not by_split["train"] & (by_split["test"] | by_split["held-out"])
+
+    for number in (1, 2):
+        place = run.round(number)
+        attempts = read_records(place.exam, Attempt)
+        assert [(a.question_id, a.sample) for a in attempts] == [
+            (s.question.id, sample) for s in stored if s.split == "train" for sample in (0, 1)
+        ]
+        mistakes = read_records(place.mistakes, Mistake)
+        corrections = read_records(place.feedback, Correction)
+        triplets = read_records(place.lesson, Triplet)
+        summary = read_json(place.summary)
+        assert {m.question_id for m in mistakes} <= by_split["train"]
+        assert {c.question_id for c in corrections} <= by_split["train"]
+        assert {t.question_id for t in triplets} <= by_split["train"]
+        assert summary["test_questions_sent_to_teacher"] == summary["test_questions_in_lesson"] == 0
+        assert summary["exam"]["attempts"] == 60
+        assert summary["exam"]["error_rate"] == sum(not a.correct for a in attempts) / 60
+        # Round 1 asks about everything without feedback; round 2 about mistakes only, which it shows.
+        asked = {c.question_id for c in corrections}
+        if number == 1:
+            assert asked == by_split["train"]
+            assert all(c.mistake is None for c in corrections)
+        else:
+            assert asked == {m.question_id for m in mistakes}
+            assert all(c.mistake in mistakes for c in corrections)
+        assert summary["feedback"]["requests"] == len(asked)
+        steps = [json.loads(line) for line in place.training.read_text().splitlines()]
+        assert [step["step"] for step in steps] == list(range(1, len(steps) + 1))
+
+    for number in (0, 1, 2):
+        evaluation = read_json(run.round(number).evaluation)
+        assert evaluation["total"] == 8
+        assert evaluation["held_out"]["total"] == 6
+        assert evaluation["interval"][0] <= evaluation["accuracy"] <= evaluation["interval"][1]
+        assert len(read_records(run.round(number).answers, Attempt)) == 14
+    outcome = read_json(folder / "outcome.json")
+    assert outcome["last_round"] == 2
+    assert not list(folder.rglob("*.partial"))
+    assert not list(folder.rglob("*.unfinished"))
+
+
+def test_the_student_that_is_handed_over_loads_in_plain_transformers(recipe: Path, tmp_path: Path) -> None:
+    run = learn(read_recipe(recipe, ["rounds.limit=1"]), tmp_path / "run")
+    folder = str(run.workspace.student)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert tokenizer.pad_token_id != tokenizer.eos_token_id
+    inputs = tokenizer("Question: Ann has 2 pens.\nReasoning:", return_tensors="pt")
+    assert model.generate(**inputs, max_new_tokens=4).shape[1] > inputs["input_ids"].shape[1]
+    assert ask(run.workspace.folder, "Bo has 1 pen and gets 2 more. How many?").tokens > 0
+
+
+def test_a_used_folder_is_refused(recipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine").write_text("")
+    with pytest.raises(WorkspaceError, match="in use already"):
+        learn(read_recipe(recipe), tmp_path / "run")
+
+
+def test_a_finished_run_goes_on_with_another_limit(recipe: Path, tmp_path: Path) -> None:
+    run = learn(read_recipe(recipe, ["rounds.limit=1"]), tmp_path / "run")
+    run.workspace.release()
+    longer = resume(tmp_path / "run", ["rounds.limit=2"])
+    assert read_json(longer.workspace.outcome)["last_round"] == 2
+    longer.workspace.release()
+    with pytest.raises(WorkspaceError, match=r"study\.epochs cannot change"):
+        resume(tmp_path / "run", ["study.epochs=2"])
+
+
+def test_all_rounds_data_merges_the_lessons(recipe: Path, tmp_path: Path) -> None:
+    run = learn(read_recipe(recipe, ["rounds.data=all rounds"]), tmp_path / "run")
+    kept = {
+        (c.question_id, c.rationale)
+        for number in (1, 2)
+        for c in read_records(run.round(number).feedback, Correction)
+        if c.verdict == "kept"
+    }
+    triplets = read_records(run.round(2).lesson, Triplet)
+    assert {(t.question_id, t.anchor) for t in triplets} == kept
+    assert len(triplets) == len(kept)
+
+
+def run_cli(*arguments: str, kill: tuple[str, int] | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tutelage"]
+    if kill is not None:
+        command = [sys.executable, str(TESTS / "killed.py"), kill[0], str(kill[1])]
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+
+
+KILLS = [
+    ("tutelage.rounds.answering.grade", 9),  # round 0, evaluation, second batch
+    ("tutelage.rounds.answering.grade", 35),  # round 1, exam
+    ("tutelage.teacher.ledger.Ledger.write", 8),  # round 1, feedback
+    ("tutelage.rounds.study._Log.add", 4),  # round 1, study, after its first checkpoint
+    ("tutelage.rounds.study.save_student", 1),  # round 1, study, before the student is saved
+    ("tutelage.rounds.learn.summarize", 1),  # round 1, after its evaluation
+    ("tutelage.rounds.lesson.make_triplets", 1),  # round 2, lesson
+    ("tutelage.rounds.learn._link_tree", 1),  # the end
+]
+
+
+def test_killing_a_run_in_every_stage_changes_nothing(recipe: Path, tmp_path: Path) -> None:
+    whole = run_cli("learn", str(recipe), "--out", str(tmp_path / "whole"))
+    assert whole.returncode == 0, whole.stderr
+    cut = str(tmp_path / "cut")
+    for number, kill in enumerate(KILLS):
+        arguments = ["resume", cut] if number else ["learn", str(recipe), "--out", cut]
+        killed = run_cli(*arguments, kill=kill)
+        assert killed.returncode == -9, (kill, killed.stderr)
+    finished = run_cli("resume", cut)
+    assert finished.returncode == 0, finished.stderr
+    expected, seen = contents(tmp_path / "whole"), contents(tmp_path / "cut")
+    assert expected.keys() == seen.keys()
+    assert [name for name, content in expected.items() if content != seen[name]] == []
+    keys = sqlite3.connect(tmp_path / "cut" / "teacher.sqlite").execute("SELECT key FROM replies").fetchall()
+    assert len(keys) == len(set(keys))

@@ -1,0 +1,166 @@
+"""The command line as a user meets it: what it prints, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tutelage import __version__
+from tutelage.cli import main
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def tutelage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Runs the command line in an empty folder; its exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["tutelage", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        output = capsys.readouterr()
+        return int(stop.value.code or 0), output.out, output.err
+
+    return run
+
+
+def write_recipe(folder: Path, tiny_folder: Path, rows: str | None = None, **keys: str) -> str:
+    questions = folder / "rows.jsonl"
+    if rows is None:
+        rows = "".join(
+            json.dumps({"question": f"What is {n} + 1?", "answer": str(n + 1), "rationale": f"{n} + 1 = {n + 1}."})
+            + "\n"
+            for n in range(20)
+        )
+    questions.write_text(rows)
+    recipe = folder / "recipe.toml"
+    recipe.write_text(
+        f"""
+[task]
+name = "own"
+file = "{questions}"
+kind = "number"
+held_out_minimum = 4
+[student]
+model = "{keys.get("model", tiny_folder)}"
+device = "cpu"
+[prompt]
+count = 0
+[teacher]
+kind = "tutor"
+[exam]
+attempts = 2
+max_new_tokens = 24
+[study]
+learning_rate = 1e-3
+epochs = 1
+warmup_steps = 0
+[rounds]
+limit = 1
+"""
+    )
+    return str(recipe)
+
+
+def test_version_and_help(tutelage: Run) -> None:
+    assert tutelage("--version") == (0, f"tutelage {__version__}\n", "")
+    code, out, _ = tutelage("--help")
+    assert code == 0
+    assert all(
+        verb in out for verb in ("demo", "learn", "resume", "exam", "feedback", "study", "evaluate", "ask", "tasks")
+    )
+
+
+def test_tasks_lists_the_papers_five(tutelage: Run) -> None:
+    code, out, _ = tutelage("tasks")
+    assert code == 0
+    assert all(
+        name in out for name in ("gsm8k", "multiarith", "svamp", "commonsense_qa", "strategy_qa", "leg_counting")
+    )
+
+
+def test_a_run_prints_a_table_a_round_and_how_it_ended(tutelage: Run, tmp_path: Path, tiny_folder: Path) -> None:
+    code, out, err = tutelage("learn", write_recipe(tmp_path, tiny_folder), "--out", "run")
+    assert code == 0, err
+    assert "untrained" in out
+    assert "Ended after round 1" in out
+    assert "tutelage ask run" in out
+
+
+def test_stages_one_by_one_make_the_run_that_learn_makes(tutelage: Run, tmp_path: Path, tiny_folder: Path) -> None:
+    recipe = write_recipe(tmp_path, tiny_folder)
+    assert tutelage("learn", recipe, "--out", "whole")[0] == 0
+    assert "The run folder is single." in tutelage("exam", recipe, "--out", "single")[1]
+    assert "Round 1: replies:" in tutelage("feedback", "single")[1]
+    assert "Round 1: the student is in" in tutelage("study", "single")[1]
+    assert "Round 0: test" in tutelage("evaluate", "single")[1]
+    assert "Round 1: test" in tutelage("evaluate", "single")[1]
+    for name in ("exam", "mistakes", "feedback", "lesson", "training", "evaluation"):
+        path = f"round-1/{name}.jsonl"
+        assert (tmp_path / "single" / path).read_bytes() == (tmp_path / "whole" / path).read_bytes()
+
+
+def test_ask_before_and_after(tutelage: Run, tmp_path: Path, tiny_folder: Path) -> None:
+    recipe = write_recipe(tmp_path, tiny_folder)
+    tutelage("evaluate", recipe, "--out", "run")
+    code, _, err = tutelage("ask", "run", "What is 2 + 1?")
+    assert code == 2
+    assert "tutelage resume run" in err
+    code, out, _ = tutelage("ask", "run", "What is 2 + 1?", "--round", "0")
+    assert code == 0
+    assert out.strip()
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("", "empty"),
+        ('{"question": "What?"}\n', "line 1"),
+        ('{"question": "What?", "answer": "3"}\nnot json\n', "line 2"),
+    ],
+)
+def test_bad_data_is_one_clear_error(tutelage: Run, tmp_path: Path, tiny_folder: Path, rows: str, words: str) -> None:
+    code, out, err = tutelage("learn", write_recipe(tmp_path, tiny_folder, rows), "--out", "run")
+    assert (code, out) == (2, "")
+    assert words in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["learn", "absent.toml"], "no recipe at absent.toml"),
+        (["learn", "RECIPE", "study.epoch=3"], "did you mean 'epochs'"),
+        (["learn", "RECIPE", "task.name=gms8k"], "gsm8k"),
+        (["learn", "RECIPE", "study.epochs=three"], "'three'"),
+        (["learn", "RECIPE", "student.model=absent/folder"], "absent/folder"),
+        (["learn", "RECIPE", "task.file=absent.jsonl"], "absent.jsonl"),
+        (["resume", "absent"], "not a run folder"),
+        (["ask", "absent", "What?"], "not a run folder"),
+    ],
+)
+def test_errors_say_what_happened_and_leave_nothing(
+    tutelage: Run, tmp_path: Path, tiny_folder: Path, arguments: list[str], words: str
+) -> None:
+    recipe = write_recipe(tmp_path, tiny_folder)
+    code, _, err = tutelage(*(recipe if argument == "RECIPE" else argument for argument in arguments))
+    assert code == 2
+    assert words in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_used_folder_is_refused_before_anything_is_loaded(tutelage: Run, tmp_path: Path, tiny_folder: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine").write_text("mine")
+    code, _, err = tutelage("learn", write_recipe(tmp_path, tiny_folder, model="absent"), "--out", "run")
+    assert code == 2
+    assert "run is in use already" in err

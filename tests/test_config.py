@@ -1,0 +1,120 @@
+"""Recipes: what is read, what is refused, and in which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tutelage.config import Recipe, RecordedTeacherSettings, read_recipe, recipe_to_toml
+from tutelage.errors import RecipeError
+
+SMALL = """
+[task]
+name = "svamp"
+[student]
+model = "some/model"
+[teacher]
+kind = "recorded"
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    return path
+
+
+def test_defaults_are_the_papers(recipe: Path) -> None:
+    read = read_recipe(recipe)
+    # Table 9
+    assert (read.exam.attempts, read.exam.temperature, read.exam.top_k, read.exam.max_new_tokens) == (4, 1.0, 50, 128)
+    # Table 10 and A.2
+    study = read.study
+    assert (study.epochs, study.batch_size, study.learning_rate, study.warmup_steps) == (10, 16, 1e-6, 100)
+    assert (study.lambda_, study.margin, study.demonstration_weight) == (0.5, 1.0, 0.1)
+    assert (study.betas, study.epsilon, study.weight_decay, read.seed) == ((0.9, 0.999), 1e-8, 0.01, 42)
+
+
+def test_overrides_are_toml_values_or_bare_text(recipe: Path) -> None:
+    read = read_recipe(recipe, ["study.lambda=0.25", "student.model=other/model", "rounds.data=all rounds", "seed=7"])
+    assert (read.study.lambda_, read.student.model, read.rounds.data, read.seed) == (
+        0.25,
+        "other/model",
+        "all rounds",
+        7,
+    )
+
+
+def test_a_teacher_is_read_by_its_kind(recipe: Path) -> None:
+    read = read_recipe(recipe, ['teacher.files=["a.jsonl", "b.jsonl.gz"]'])
+    assert isinstance(read.teacher, RecordedTeacherSettings)
+    assert read.teacher.files == (Path("a.jsonl"), Path("b.jsonl.gz"))
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("study.learning_rat=1e-4", ["study.learning_rat", "did you mean 'learning_rate'"]),
+        ("teacher.modle=gpt", ["teacher.modle", "known here", "files"]),
+        ("studdy.epochs=1", ["studdy", "did you mean 'study'"]),
+        ("study.epochs=many", ["study.epochs", "'many'"]),
+        ("study.epochs='3'", ["study.epochs", "'3'"]),
+        ("study.epochs=0", ["study.epochs", "greater than 0", "0"]),
+        ("exam.temperature=-1", ["exam.temperature", "-1"]),
+        ("rounds.data=some", ["rounds.data", "this round", "'some'"]),
+        ("teacher.kind=oracle", ["teacher", "openai", "oracle"]),
+        ("task.name=own", ["task.file"]),
+        ("task.file=a.jsonl", ["task.file", "own"]),
+        ("study.epochs", ["key=value"]),
+        ("seed.deep=1", ["seed"]),
+        ("task=1", ["task"]),
+    ],
+)
+def test_what_is_wrong_is_named(recipe: Path, override: str, words: list[str]) -> None:
+    text = SMALL if override != "seed.deep=1" else "seed = 1\n" + SMALL
+    recipe.write_text(text)
+    with pytest.raises(RecipeError) as error:
+        read_recipe(recipe, [override])
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_a_missing_key_is_named(recipe: Path) -> None:
+    recipe.write_text(SMALL.replace('model = "some/model"', ""))
+    with pytest.raises(RecipeError, match=r"student\.model: is missing"):
+        read_recipe(recipe)
+
+
+def test_files_that_are_no_recipes(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no recipe at"):
+        read_recipe(tmp_path / "absent.toml")
+    (tmp_path / "broken.toml").write_text("[task\nname=")
+    with pytest.raises(RecipeError, match="not valid TOML"):
+        read_recipe(tmp_path / "broken.toml")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        read_recipe(tmp_path / "binary.toml")
+
+
+def test_a_written_recipe_reads_as_the_same(recipe: Path, tmp_path: Path) -> None:
+    read = read_recipe(
+        recipe, ['task.options={min_animals = 1, mode = "a\\"b"}', "study.later_learning_rate=7e-7", "task.data=a b"]
+    )
+    again = tmp_path / "again.toml"
+    again.write_text(recipe_to_toml(read))
+    assert read_recipe(again) == read
+
+
+SHIPPED = sorted((Path(__file__).parents[1] / "configs").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_recipes_are_read(path: Path) -> None:
+    assert isinstance(read_recipe(path), Recipe)
+
+
+def test_there_is_a_recipe_for_each_task() -> None:
+    names = {path.stem for path in SHIPPED}
+    assert {"demo", "paper", "gsm8k", "multiarith", "svamp", "commonsense_qa", "strategy_qa"} <= names
