@@ -164,7 +164,7 @@ def tasks() -> None:
 
     table = Table("name", "answers", "what", "source", "licence")
     for name, task in TASKS.items():
-        table.add_row(name, task.kind, task.description, task.source, task.licence)
+        table.add_row(name, task.kind or "as you say", task.description, task.source, task.licence)
     _print(table)
 
 

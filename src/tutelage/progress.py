@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -39,7 +40,8 @@ def progress(description: str, total: int, unit: str, done: int = 0) -> Iterator
         task = bar.add_task(description, total=total, completed=done, unit=unit, note="")
 
         def advance(units: int, note: str | None = None) -> None:
-            bar.update(task, advance=units, **({} if note is None else {"note": note}))
+            fields: dict[str, Any] = {} if note is None else {"note": note}
+            bar.update(task, advance=units, **fields)
 
         yield advance
 

@@ -47,8 +47,8 @@ def test_the_language_model_loss_is_the_weighted_mean_over_single_samples(
             weight = sample.anchor.weights[position]
             expected -= weight * float(log_probability[position - 1, ids[0, position]].detach())
             weights += weight
-    assert float(sums.language_model.sum) == pytest.approx(expected, rel=1e-5)
-    assert float(sums.language_model.count) == pytest.approx(weights, rel=1e-6)
+    assert float(sums.language_model.total) == pytest.approx(expected, rel=1e-5)
+    assert float(sums.language_model.divisor) == pytest.approx(weights, rel=1e-6)
 
 
 def test_the_triplet_loss_reads_the_last_layer_at_the_answer(tiny_student: Student, lesson: list[LessonSample]) -> None:
@@ -64,14 +64,14 @@ def test_the_triplet_loss_reads_the_last_layer_at_the_answer(tiny_student: Stude
         near = F.cosine_similarity(state(sample.anchor), state(sample.positive), dim=0)
         far = F.cosine_similarity(state(sample.anchor), state(sample.negative), dim=0)
         expected += max(0.0, float(1 - near + far))
-    assert float(sums.triplet.sum) == pytest.approx(expected, rel=1e-4)
-    assert float(sums.triplet.count) == 2  # the two that lack a part are masked out
+    assert float(sums.triplet.total) == pytest.approx(expected, rel=1e-4)
+    assert float(sums.triplet.divisor) == 2  # the two that lack a part are masked out
 
 
 def test_without_any_triplet_the_loss_is_the_language_models(tiny_student: Student, lesson: list[LessonSample]) -> None:
     sums = separate_passes(tiny_student, lesson[2:], margin=1.0)
-    assert float(sums.triplet.sum) == float(sums.triplet.count) == 0
-    joint_loss(sums.language_model.sum, sums.triplet.sum, 0.5).backward()  # type: ignore[no-untyped-call]
+    assert float(sums.triplet.total) == float(sums.triplet.divisor) == 0
+    joint_loss(sums.language_model.total, sums.triplet.total, 0.5).backward()
 
 
 def gradients(student: Student, groups: list[list[LessonSample]]) -> dict[str, torch.Tensor]:
@@ -81,7 +81,7 @@ def gradients(student: Student, groups: list[list[LessonSample]]) -> dict[str, t
     triplets = sum(sample.is_triplet for sample in samples)
     for group in groups:
         sums = separate_passes(student, group, margin=1.0)
-        joint_loss(sums.language_model.sum / weight, sums.triplet.sum / triplets, 0.5).backward()  # type: ignore[no-untyped-call]
+        joint_loss(sums.language_model.total / weight, sums.triplet.total / triplets, 0.5).backward()
     return {name: p.grad.clone() for name, p in student.model.named_parameters() if p.grad is not None}
 
 
@@ -100,23 +100,23 @@ def test_padding_changes_neither_loss(tiny_student: Student, lesson: list[Lesson
     longer = replace(lesson[2], anchor=encode(tiny_student, "Long?", "so " * 60 + "\nAnswer: 3"))
     padded = separate_passes(tiny_student, [lesson[0], longer], margin=1.0)
     only_longer = separate_passes(tiny_student, [longer], margin=1.0)
-    assert float(padded.triplet.sum) == pytest.approx(float(alone.triplet.sum), rel=1e-5)
-    both = float(alone.language_model.sum) + float(only_longer.language_model.sum)
-    assert float(padded.language_model.sum) == pytest.approx(both, rel=1e-5)
+    assert float(padded.triplet.total) == pytest.approx(float(alone.triplet.total), rel=1e-5)
+    both = float(alone.language_model.total) + float(only_longer.language_model.total)
+    assert float(padded.language_model.total) == pytest.approx(both, rel=1e-5)
 
 
 def test_the_padding_token_itself_is_never_read(tiny_student: Student, lesson: list[LessonSample]) -> None:
     before = separate_passes(tiny_student, lesson, margin=1.0)
     other = replace(tiny_student, pad_id=tiny_student.eos_id)
     after = separate_passes(other, lesson, margin=1.0)
-    assert float(after.language_model.sum) == pytest.approx(float(before.language_model.sum), rel=1e-6)
-    assert float(after.triplet.sum) == pytest.approx(float(before.triplet.sum), rel=1e-6)
+    assert float(after.language_model.total) == pytest.approx(float(before.language_model.total), rel=1e-6)
+    assert float(after.triplet.total) == pytest.approx(float(before.triplet.total), rel=1e-6)
 
 
 def test_the_gradient_reaches_the_prefix_through_the_triplet(tiny_student: Student, lesson: list[LessonSample]) -> None:
     tiny_student.model.zero_grad()
     sums = separate_passes(tiny_student, lesson[:1], margin=1.0)
-    sums.triplet.sum.backward()  # type: ignore[no-untyped-call]
+    sums.triplet.total.backward()
     # The demonstrations' words alone: no other part of the text holds "Two" at its start.
     embedding = tiny_student.model.get_input_embeddings().weight.grad
     assert isinstance(embedding, torch.Tensor)

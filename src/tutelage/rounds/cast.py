@@ -72,7 +72,9 @@ def _generator(settings: LocalTeacherSettings) -> Generator:
         ]
         sampling = Sampling(settings.temperature, None, settings.top_p, settings.max_new_tokens)
         for batch in plan_batches(model, texts, max(1, settings.batch_size // replies)):
-            answers = sample_batch(model, [texts[i] for i in batch], replies, sampling, [seeds[i] for i in batch])
+            answers = sample_batch(
+                model, [texts[i] for i in batch], replies, sampling, [seeds[i] for i in batch], complete=None
+            )
             for place, completions in zip(batch, answers, strict=True):
                 yield (
                     place,

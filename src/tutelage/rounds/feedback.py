@@ -16,7 +16,8 @@ from tutelage.rounds.exam import mistakes
 from tutelage.rounds.run import Run
 from tutelage.seeds import derive_seed
 from tutelage.student.model import Student
-from tutelage.tasks.answers import is_right, read_reply, reply_rationale
+from tutelage.tasks.answers import is_right
+from tutelage.tasks.replies import read_reply, reply_rationale
 from tutelage.teacher.ledger import Ledger, ask
 from tutelage.teacher.protocol import Reply, Request
 from tutelage.workspace import read_records, write_records

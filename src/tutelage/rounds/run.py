@@ -17,7 +17,7 @@ from tutelage.config import Recipe, read_recipe, recipe_to_toml
 from tutelage.demonstrations import load_demonstrations, load_feedback_demonstrations
 from tutelage.errors import WorkspaceError
 from tutelage.progress import say
-from tutelage.records import Demonstration, Question, SplitName, StoredQuestion, from_json
+from tutelage.records import AnswerKind, Demonstration, Question, SplitName, StoredQuestion, from_json
 from tutelage.student.model import Student, load_student, save_student
 from tutelage.tasks import load_task
 from tutelage.tasks.split import describe, split_task
@@ -88,8 +88,10 @@ def start_run(recipe: Recipe, folder: Path) -> Run:
     Raises: TutelageError of the kind that fits, before anything is written: all that a run needs is read first.
     """
     check_free(folder)
-    demonstrations, feedback_demonstrations = _demonstrations(recipe)
     task = load_task(recipe.task, recipe.seed)
+    demonstrations, feedback_demonstrations = _demonstrations(recipe, task.kind)
+    for note in task.notes:
+        say(note)
     split = split_task(task, recipe.task, demonstrations, recipe.seed)
     student = _untrained_student(recipe)
     run = Run(Workspace.create(folder), recipe)
@@ -161,8 +163,8 @@ def _check_overrides(overrides: Sequence[str]) -> None:
             )
 
 
-def _demonstrations(recipe: Recipe) -> tuple[tuple[Demonstration, ...], tuple[Demonstration, ...]]:
-    name, kind, prompt = recipe.task.name, recipe.task.kind, recipe.prompt
+def _demonstrations(recipe: Recipe, kind: AnswerKind) -> tuple[tuple[Demonstration, ...], tuple[Demonstration, ...]]:
+    name, prompt = recipe.task.name, recipe.prompt
     demonstrations = load_demonstrations(name, kind, prompt.demonstrations)
     feedback = load_feedback_demonstrations(name, kind, prompt.feedback_demonstrations)
     return demonstrations[: prompt.count], feedback

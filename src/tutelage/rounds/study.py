@@ -96,14 +96,14 @@ def encode_lesson(run: Run, student: Student, triplets: Sequence[Triplet]) -> li
     """A lesson as tokens. A sample longer than the student's context is left out, and the user told."""
     questions = {question.id: question for question in run.questions["train"]}
     before = demonstrations_text(run.demonstrations)
-    limit = getattr(student.model.config, "max_position_embeddings", None) or 10**9
+    limit = student.context
 
     def encode(question: Question, rationale: str, answer: str | None) -> Sample | None:
         asked = question_text(question.text, question.choices) + f"\n{REASONING}"
         # A mistake without an answer reads as the student left it.
         solution = solution_text(rationale, answer) if answer is not None else f" {rationale}"
         sample = encode_sample(student, before, asked, solution, run.recipe.study.demonstration_weight)
-        return sample if len(sample.token_ids) <= limit else None
+        return sample if limit is None or len(sample.token_ids) <= limit else None
 
     def encode_mistake(question: Question, mistake: Mistake | None) -> Sample | None:
         return None if mistake is None else encode(question, mistake.rationale, mistake.answer)

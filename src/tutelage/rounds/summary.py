@@ -30,7 +30,7 @@ def summarize(run: Run, number: int) -> dict[str, Any]:
     verdicts = count_verdicts(corrections)
     last_epoch = [step for step in steps if step.epoch == steps[-1].epoch]
     with Ledger(run.workspace.ledger) as ledger:
-        used = ledger.totals(number)
+        used = ledger.totals().get(number)
     return {
         "round": number,
         "teacher": corrections[0].teacher if corrections else None,
@@ -49,8 +49,8 @@ def summarize(run: Run, number: int) -> dict[str, Any]:
             "replies": sum(count for verdict, count in verdicts.items() if verdict != "failed"),
             "rationales": verdicts.get("kept", 0),
             "verdicts": verdicts,
-            "prompt_tokens": used.prompt_tokens,
-            "completion_tokens": used.completion_tokens,
+            "prompt_tokens": used and used.prompt_tokens,
+            "completion_tokens": used and used.completion_tokens,
         },
         "lesson": {
             "samples": len(triplets),

@@ -1,6 +1,6 @@
 """The losses of study (Eqs. 2-4), pure: tensors in, sums and counts out.
 
-Every loss comes as a sum with the count it is to be divided by. The caller divides once, by the count of
+Every loss comes as a sum with what it is to be divided by. The caller divides once, by the divisor of
 the whole global batch, so gradient accumulation and the number of GPUs change nothing but rounding.
 
 Shapes: B samples, T tokens of the longest sample, V vocabulary, D hidden size.
@@ -16,10 +16,10 @@ from torch.nn import functional as F
 
 
 class Sum(NamedTuple):
-    """A sum over a batch (scalar tensor, float32) and the count it is to be divided by (scalar tensor)."""
+    """A sum over a batch and what it is to be divided by; scalar tensors, float32."""
 
-    sum: Tensor
-    count: Tensor
+    total: Tensor
+    divisor: Tensor
 
 
 def language_model_loss(logits_BTV: Tensor, token_BT: Tensor, weight_BT: Tensor) -> Sum:

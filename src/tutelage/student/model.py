@@ -74,7 +74,7 @@ def load_student(model: str, *, revision: str | None = None, device: str = "auto
         raise StudentError(explain(model, error)) from None
     tokens = repair_special_tokens(model, network, tokenizer)
     network.to(place)  # type: ignore[arg-type]
-    network.eval()
+    network.eval()  # type: ignore[no-untyped-call]
     _check_causal(model, network, tokens.eos_id)
     return Student(network, tokenizer, place, tokens.pad_id, tokens.eos_id, tokens.bos, tokens.stop_ids)
 
@@ -118,8 +118,8 @@ def _load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
     tokenizer: Any = AutoTokenizer.from_pretrained(source.name, **source.arguments)
     if not tokenizer.is_fast:
         raise StudentError(
-            f"The tokenizer of {source.model} is a {type(tokenizer).__name__}, which cannot tell where its tokens stand "
-            "in a text. Take a model with a tokenizer.json."
+            f"The tokenizer of {source.model} is a {type(tokenizer).__name__}, which cannot tell where its "
+            "tokens stand in a text. Take a model with a tokenizer.json."
         )
     assert isinstance(tokenizer, PreTrainedTokenizerBase)  # noqa: S101 - for the type checker
     return tokenizer
@@ -138,7 +138,7 @@ def _load_model(source: Source) -> PreTrainedModel:
                 "Only decoder models can be students so far: take a causal language model."
             )
         arguments["use_safetensors"] = True
-    loaded: tuple[PreTrainedModel, dict[str, Any]] = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         source.name, dtype=torch.float32, output_loading_info=True, **arguments
     )
     model, report = loaded
@@ -147,12 +147,13 @@ def _load_model(source: Source) -> PreTrainedModel:
             f"{source.model} is not a whole causal language model: {', '.join(missing[:3])} "
             f"({len(missing)} in all) missing in its files. Take a model with a language-model head."
         )
+    assert isinstance(model, PreTrainedModel)  # noqa: S101 - for the type checker
     return model
 
 
 def _check_causal(name: str, model: PreTrainedModel, token: int) -> None:
     """An encoder loads as a causal model all the same; told by its first logits, which see the second token."""
-    other = (token + 1) % model.get_input_embeddings().weight.shape[0]
+    other = token - 1 if token else 1
     token_BT = torch.tensor([[token, token], [token, other]], device=model.device)
     with torch.inference_mode():
         logits_BTV = model(input_ids=token_BT, use_cache=False).logits

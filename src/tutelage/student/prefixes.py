@@ -48,9 +48,10 @@ def lay_out(prompts: Sequence[Sequence[int]], pad_id: int, device: torch.device,
 
 def shared_prefix(prompts: Sequence[Sequence[int]]) -> int:
     """The tokens that all prompts begin with; one at least is left to each, since generation starts from it."""
-    low, high = list(min(prompts)), list(max(prompts))  # what these two share, all between them do
+    rows = [list(prompt) for prompt in prompts]
+    low, high = min(rows), max(rows)  # what these two share, all between them do
     shared = next((place for place, pair in enumerate(zip(low, high, strict=False)) if pair[0] != pair[1]), len(low))
-    return min(shared, min(len(prompt) for prompt in prompts) - 1)
+    return min(shared, min(map(len, rows)) - 1)
 
 
 def prefill(student: Student, layout: Layout, samples: int, room: int) -> DynamicCache | None:
@@ -71,7 +72,12 @@ def prefill(student: Student, layout: Layout, samples: int, room: int) -> Dynami
         position_BL = (layout.attention_BL.cumsum(-1) - 1).clamp(min=0)
         cache = _encode(student, layout.token_BL[:, rest], layout.attention_BL[:, :-1], cache, position_BL[:, rest])
     if cache is not None:
-        cache.layers = [RoomyLayer(layer, samples, room) for layer in cache.layers]
+        states = [(layer.keys, layer.values) for layer in cache.layers if isinstance(layer, DynamicLayer)]
+        cache.layers = [
+            RoomyLayer(keys, values, samples, room)
+            for keys, values in states
+            if keys is not None and values is not None
+        ]
     return cache
 
 
@@ -94,18 +100,21 @@ def _encode(
     return after
 
 
-class RoomyLayer(DynamicLayer):
+class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """A cache layer with memory set aside for the new tokens; the library's copies everything at every step.
 
     keys, values: [R, H, L, D], views of it.
     """
 
-    def __init__(self, layer: DynamicLayer, samples: int, room: int) -> None:
-        super().__init__()
-        self.lazy_initialization(layer.keys, layer.values)
-        self._length = layer.keys.shape[-2]
-        self._all_keys = self._spread(layer.keys, samples, room)
-        self._all_values = self._spread(layer.values, samples, room)
+    keys: Tensor
+    values: Tensor
+
+    def __init__(self, keys_BHLD: Tensor, values_BHLD: Tensor, samples: int, room: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.lazy_initialization(keys_BHLD, values_BHLD)
+        self._length = keys_BHLD.shape[-2]
+        self._all_keys = self._spread(keys_BHLD, samples, room)
+        self._all_values = self._spread(values_BHLD, samples, room)
         self._show()
 
     def _spread(self, state_BHLD: Tensor, samples: int, room: int) -> Tensor:

@@ -138,7 +138,7 @@ def _generate(
         length = token_RL.shape[1]
         stops = [] if complete is None else [AnswerStop(student.tokenizer, complete, length, len(token_RL))]
         draws = [] if drawing is None else [SeededDraw(*drawing, length)]
-        settings = GenerationConfig(
+        settings = GenerationConfig(  # type: ignore[no-untyped-call]
             max_new_tokens=max_new_tokens,
             do_sample=False,
             eos_token_id=list(student.stop_ids),
@@ -171,7 +171,7 @@ def _check_lengths(student: Student, longest: int, max_new_tokens: int) -> None:
 def _evaluating(student: Student) -> Iterator[None]:
     """Without dropout, and back to training afterwards if that was the mode."""
     was_training = student.model.training
-    student.model.eval()
+    student.model.eval()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:

@@ -105,6 +105,6 @@ def _advice(chain: list[BaseException], text: str) -> str:
         )
     if "Unrecognized configuration class" in text:
         return "it is not a causal language model. Take one with a language-model head."
-    if "accelerate" in text and any(isinstance(cause, ImportError) for cause in chain):
-        return "this version of transformers needs the package accelerate for it: `pip install accelerate`."
+    if "accelerate is required" in text:
+        return "transformers needs the package accelerate to read it: `pip install accelerate`."
     return "its files are damaged, incomplete, or of a kind that the installed transformers does not know."

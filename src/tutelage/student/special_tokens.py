@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from jinja2 import TemplateError
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -64,7 +65,7 @@ def repair_special_tokens(name: str, model: PreTrainedModel, tokenizer: PreTrain
     tokenizer.padding_side = "left"  # as plain `generate` needs it
     model.config.eos_token_id = eos_id
     model.config.pad_token_id = pad_id
-    model.generation_config = GenerationConfig(
+    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         bos_token_id=tokenizer.bos_token_id, eos_token_id=list(stop_ids), pad_token_id=pad_id
     )
     return SpecialTokens(pad_id, eos_id, bos, stop_ids)
@@ -160,4 +161,5 @@ def _padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, taken: 
 
 
 def _embedding_rows(model: PreTrainedModel) -> int:
-    return int(model.get_input_embeddings().weight.shape[0])
+    embeddings: Any = model.get_input_embeddings()
+    return int(embeddings.weight.shape[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from tutelage.seeds import derive_seed
 from tutelage.student.batching import plan_epoch
 from tutelage.student.checkpoint import load_checkpoint, save_checkpoint
 from tutelage.student.losses import joint_loss
-from tutelage.student.model import Student
+from tutelage.student.model import Student, autocast
 from tutelage.student.separate import LessonSample, separate_passes
 
 
@@ -100,10 +99,10 @@ def _step(
         micro = ordered[start : start + settings.micro_batch_size]
         if not settings.lambda_:
             micro = [LessonSample(sample.question_id, sample.anchor, None, None) for sample in micro]
-        with autocast(student):
+        with autocast(student.device):
             sums = separate_passes(student, micro, settings.margin)
-        lm, triplet = sums.language_model.sum / weight, sums.triplet.sum / max(triplets, 1)
-        joint_loss(lm, triplet, settings.lambda_).backward()  # type: ignore[no-untyped-call]
+        lm, triplet = sums.language_model.total / weight, sums.triplet.total / max(triplets, 1)
+        joint_loss(lm, triplet, settings.lambda_).backward()
         lm_loss, triplet_loss = lm_loss + float(lm.detach()), triplet_loss + float(triplet.detach())
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
@@ -155,13 +154,6 @@ def _learning_rates(
     # As a function of the step and not as a counter, so that resuming has nothing to restore.
     factor = schedule.lr_lambdas[0]
     return lambda step: learning_rate * float(factor(step - 1))
-
-
-def autocast(student: Student) -> contextlib.AbstractContextManager[object]:
-    """bfloat16 autocast where the device has it; the weights stay float32. A CPU without it is 20 times slower."""
-    if student.device.type == "cuda" and torch.cuda.is_bf16_supported():
-        return torch.autocast("cuda", dtype=torch.bfloat16)
-    return contextlib.nullcontext()
 
 
 def _fingerprint(lesson: Sequence[LessonSample], settings: StudySettings, learning_rate: float, seed: int) -> str:

@@ -29,11 +29,12 @@ _STATED = re.compile(
 )
 _HEDGE = re.compile(r"\([A-Za-z]\)[^.\n]*\b(?:or|and)\s+\(?[A-Za-z]\)")
 _LETTER = re.compile(r"\(\s*([A-Za-z])\s*\)")
+_LINE = 60  # characters of a line that holds an answer and no reasoning
 _CALCULATOR = re.compile(r"<<[^<>\n]*>>")
 _QUESTION = re.compile(r"^[ \t*#]*Question[*]*:", re.MULTILINE)
 _REASONING = re.compile(r"^[ \t*#]*(?:better )?reasoning[*]*:", re.IGNORECASE | re.MULTILINE)
 _LABEL = re.compile(
-    r"""\s*(?:
+    r"""(?:
     (?:(?:sure|certainly|of\ course|okay)\b[,!.]?\s*)?
       (?:here(?:['’]s|\ is|\ are)|below\ is)\b[^\n:]{0,100}:(?=\s*\n|\s*$)
     | [*_\#\s]*(?:(?:a|the|my)\s+)?(?:(?:better|correct|corrected|improved|revised|new|right)\s+)?
@@ -80,7 +81,12 @@ def _statements(text: str) -> Iterator[tuple[str, str]]:
         elif mark == "sentence":
             yield mark, _SENTENCE_END.split(text[match.end() : end].lstrip(" \t\n:*_"), maxsplit=1)[0]
         else:
-            yield mark, text[match.end() : end]
+            segment = text[match.end() : end].lstrip(" \t*_")
+            lines = [line for line in segment[: _LINE + 2].split("\n") if line.strip()]
+            if segment.startswith("\n") and (len(lines) != 1 or len(segment.strip()) > _LINE):
+                yield "free text", text[:end]  # "Answer:" heads a part of the reasoning
+            else:
+                yield mark, segment.lstrip()
 
 
 def _in_braces(text: str, start: int) -> str:
@@ -93,15 +99,9 @@ def _in_braces(text: str, start: int) -> str:
 
 
 def _read_statement(mark: str, segment: str, question: Question) -> str | None:
-    first, _, rest = segment.partition("\n")
-    if mark in ("line", "heading") and not first.strip(" \t*_"):
-        lines = [line for line in rest.split("\n") if line.strip()]
-        if not lines:
-            return None
-        if len(lines) > 1 or len(lines[0]) > 60 or question.kind in ("number", "percentage"):
-            # A heading "Answer:" over free text, where the answer may be anywhere.
-            return None if question.kind == "text" else _read_last(rest, question)
-        first = lines[0]
+    if mark == "free text":
+        return _read_last(segment, question)
+    first = segment.partition("\n")[0]
     if question.kind in ("number", "percentage"):
         return _number_of(segment if mark in ("boxed", "sentence") else first, question)
     if question.kind == "choice":
@@ -177,8 +177,9 @@ def _own_part(text: str) -> str:
 
 
 def _without_labels(text: str) -> str:
+    text = text.lstrip()  # before the match: two runs of white space in a row would take quadratic time
     while (match := _LABEL.match(text)) and match.end():
-        text = text[match.end() :]
+        text = text[match.end() :].lstrip()
     return text.strip()
 
 
