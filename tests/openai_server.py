@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 Fault = Literal[
     "ok", "unauthorised", "forbidden", "not found", "rate limit", "no quota", "server error", "bad request",
-    "refuses n", "no choices", "null content", "not json", "html", "reset", "slow",
+    "other parameters", "refuses n", "no choices", "null content", "not json", "html", "reset", "slow",
 ]  # fmt: skip
 _STATUS = {
     "unauthorised": (401, "Incorrect API key provided: {key}", "invalid_api_key"),
@@ -33,6 +33,7 @@ _STATUS = {
     "no quota": (429, "You exceeded your current quota", "insufficient_quota"),
     "server error": (500, "Something broke", "server_error"),
     "bad request": (400, "The prompt was filtered", "content_filter"),
+    "other parameters": (400, "Use 'max_completion_tokens' instead", "unsupported_parameter"),
     "refuses n": (400, "Only one choice is allowed", "invalid_request"),
 }
 

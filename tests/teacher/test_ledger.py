@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from asking import LEGS, ScriptedTeacher, numbered, request
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tutelage.errors import TeacherError, WorkspaceError
@@ -131,6 +131,7 @@ def test_totals_keep_unknown_usage_apart_from_zero(path: Path) -> None:
         }
 
 
+@settings(max_examples=25, deadline=None)
 @given(
     texts=st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=3),
     usage=st.builds(Usage, st.none() | st.integers(0, 10**9), st.none() | st.integers(0, 10**9)),
@@ -198,8 +199,9 @@ def test_a_killed_process_leaves_a_ledger_with_all_it_was_told(path: Path) -> No
         "import sys; from pathlib import Path\n"
         "from asking import ScriptedTeacher, numbered, request\n"
         "from tutelage.teacher.ledger import Ledger, ask\n"
-        "requests = [request(numbered(place)) for place in range(100000)]\n"
-        "ask(ScriptedTeacher(), requests, Ledger(Path(sys.argv[1])), lambda one, _: print(one.question.id, flush=True))\n"
+        "requests = [request(numbered(place)) for place in range(20000)]\n"
+        "ledger = Ledger(Path(sys.argv[1]))\n"
+        "ask(ScriptedTeacher(), requests, ledger, lambda one, _: print(one.question.id, flush=True))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     with subprocess.Popen(

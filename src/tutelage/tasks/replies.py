@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from tutelage.records import Question
-from tutelage.tasks.expressions import evaluate
-from tutelage.tasks.quantities import number_text, numbers_in, plain
+from tutelage.tasks.quantities import number_text, numbers_in, plain, whole_number
 from tutelage.tasks.reading import read_choice, read_first
 
 _MARKERS = re.compile(
@@ -29,6 +28,7 @@ _STATED = re.compile(
 )
 _HEDGE = re.compile(r"\([A-Za-z]\)[^.\n]*\b(?:or|and)\s+\(?[A-Za-z]\)")
 _LETTER = re.compile(r"\(\s*([A-Za-z])\s*\)")
+_STATEMENTS = 8  # the last ones that are tried, so that a degenerate reply takes no quadratic time
 _LINE = 60  # characters of a line that holds an answer and no reasoning
 _CALCULATOR = re.compile(r"<<[^<>\n]*>>")
 _QUESTION = re.compile(r"^[ \t*#]*Question[*]*:", re.MULTILINE)
@@ -42,7 +42,7 @@ _LABEL = re.compile(
     )\s*""",
     re.VERBOSE | re.IGNORECASE,
 )
-_ANSWER_LABEL = re.compile(r"(?:\*\*|__)?\b(?:Final |final |Correct |correct )?Answer\s*:(?:\*\*|__)?[ \t]*")
+_ANSWER_LABEL = re.compile(r"(?:\*\*|__)?(?:\b(?:Final|final|Correct|correct) )?Answer\s*:(?:\*\*|__)?[ \t]*")
 _ANSWER_HEADING = re.compile(  # over one last short line that calculates nothing
     r"^[ \t#*_]*(?:final\s+)?answer[ \t*_]*:?[ \t*_]*\n\s*[^\n=]{1,60}\Z", re.IGNORECASE | re.MULTILINE
 )
@@ -71,8 +71,8 @@ def read_reply(text: str, question: Question) -> str | None:
 
 
 def _statements(text: str) -> Iterator[tuple[str, str]]:
-    """The explicit statements of an answer in a reply, in order, each with the kind of its mark."""
-    matches = list(_MARKERS.finditer(text))
+    """The last explicit statements of an answer in a reply, in order, each with the kind of its mark."""
+    matches = list(_MARKERS.finditer(text))[-_STATEMENTS:]
     ends = [match.start() for match in matches] + [len(text)]
     for match, (_, end) in zip(matches, pairwise(ends), strict=True):
         mark = match.lastgroup or ""
@@ -115,7 +115,7 @@ def _number_of(segment: str, question: Question) -> str | None:
     part = segment.rpartition("=")[2]
     if next(numbers_in(part, share), None) is None:
         part = segment
-    value = evaluate(part)
+    value = whole_number(part, share)
     if value is None:
         value = next(numbers_in(part, share), None)
     return None if value is None else number_text(value)
@@ -163,7 +163,11 @@ def reply_rationale(text: str, question: Question) -> str:
     if lines:
         before, after = text[: lines[-1].start()], text[lines[-1].end() :]
         text = before if _without_labels(_ANSWER_LABEL.sub("", before)).strip() else after
-    return _without_labels(_ANSWER_LABEL.sub("", text)).strip()
+    while _ANSWER_LABEL.search(text):  # again, since what is left of "AnsAnswer:wer:" is one more
+        text = _ANSWER_LABEL.sub("", text)
+    text = _without_labels(text)
+    match = _QUESTION.search(text, 1) if text else None
+    return text[: match.start()].strip() if match else text
 
 
 def _own_part(text: str) -> str:

@@ -124,11 +124,12 @@ def held_out_size(questions: int, share: float, minimum: int) -> int:
 
 
 def _draw_held_out(candidates: Sequence[Question], count: int, seed: int) -> list[Question]:
-    """`count` questions, no two alike, in the order of the file."""
+    """`count` questions, no two alike, in the order of the file; at most half of the different ones."""
     different: dict[str, int] = {}
     for place in shuffled(range(len(candidates)), f"{seed}/held-out"):
         different.setdefault(_full_key(candidates[place]), place)
-    return [candidates[place] for place in sorted(list(different.values())[:count])]
+    places = list(different.values())[: min(count, len(different) // 2)]
+    return [candidates[place] for place in sorted(places)]
 
 
 def _limited(
@@ -150,9 +151,9 @@ def _limited(
     }
     for name in ("train", "test"):
         if not used[name]:
-            raise DataError(
-                f"The task {task.name} has no {name} question left: {Counter(item.reason for item in left_out)}."
-            )
+            counts = Counter(f"{item.from_split}: {item.reason}" for item in left_out)
+            why = "; ".join(f"{count} left out ({reason})" for reason, count in counts.items()) or "it came with none"
+            raise DataError(f"The task {task.name} has no {name} question left: {why}.")
     return Split(
         train=used["train"],
         held_out=used["held-out"],

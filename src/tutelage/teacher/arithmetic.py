@@ -14,6 +14,8 @@ from fractions import Fraction
 
 LONGEST = 60
 """Tokens of an expression beyond which it is not read, so that odd text cannot cost time."""
+UNIT = 3
+"""Words that may stand between a number and a sign: "2 meters per plant"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +70,19 @@ _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+(?=\S)")
 
 
 def clean(text: str) -> str:
-    """The text without calculator marks "<<48/2=24>>" and without a closing "#### 24" line."""
-    return re.sub(r"<<[^<>]*>>", "", re.sub(r"\s*####.*", "", text, flags=re.DOTALL)).strip()
+    """The text without calculator marks "<<48/2=24>>", and up to its answer line ("#### 24", "Answer: 24")."""
+    before = re.split(r"####|\banswer\s*:", text, maxsplit=1, flags=re.IGNORECASE)[0]
+    return re.sub(r"<<[^<>]*>>", "", before).strip()
 
 
 def read_steps(text: str) -> list[Step]:
     """The sentences and lines of a solution, in order; lines are split first, then sentences within them."""
     steps = []
     for line in clean(text).splitlines():
-        steps += [read_step(sentence) for sentence in _SENTENCE_END.split(line.strip()) if sentence.strip()]
+        bullet = _BULLET.match(line)
+        start = bullet.end() if bullet else 0
+        first, *others = _SENTENCE_END.split(line[start:].strip())
+        steps += [read_step(sentence) for sentence in (line[:start] + first, *others) if sentence.strip()]
     return steps
 
 
@@ -137,27 +143,40 @@ def _equations(text: str, tokens: Sequence[_Token]) -> list[Equation]:
 
 
 def _sides(tokens: Sequence[_Token]) -> list[tuple[list[_Token], bool]]:
-    """The runs of tokens that can be expressions, each with whether an equals sign links it to the next one."""
+    """The runs of tokens that can be expressions, each with whether an equals sign links it to the next one.
+
+    One with a variable in it, as in "3 * t + 6 = 48", is empty: it cannot be judged.
+    """
     sides: list[tuple[list[_Token], bool]] = []
     side: list[_Token] = []
-    words = 0
+    words, unread = 0, False
     for place, token in enumerate(tokens):
         before = side[-1].kind if side else None
         if token.kind == "=":
-            sides.append((_opened(side), True))
-            side, words = [], 0
+            sides.append(([] if unread else _opened(side), True))
+            side, words, unread = [], 0, False
+        elif _is_variable(tokens, place):
+            sides.append((_opened(side), False))
+            side, unread = [], True
         elif token.kind == "word" or (token.kind == "operator" and not _is_operator(tokens, place, bool(side))):
             words += 1
         elif token.kind == "break" or (before in ("number", ")") and token.kind in ("number", "(")):
             sides.append((_opened(side), False))
+            # "1 1/2" and "66(1/3)" are one number each, and not read.
+            unread = unread or (before == "number" and words == 0 and token.kind != "break")
             side, words = ([token] if token.kind in ("number", "(") else []), 0
         else:
-            if words > 4 and token.kind != ")":  # units are short; this is prose between two numbers
+            if words > UNIT and token.kind != ")":  # this is prose between two numbers
                 sides.append((_opened(side), False))
                 side = []
             side.append(token)
             words = 0
     return [*sides, (_opened(side), False)]
+
+
+def _is_variable(tokens: Sequence[_Token], place: int) -> bool:
+    token = tokens[place]
+    return token.kind == "word" and len(token.text) == 1 and token.text not in "aAI"
 
 
 def _is_operator(tokens: Sequence[_Token], place: int, started: bool) -> bool:
@@ -167,8 +186,9 @@ def _is_operator(tokens: Sequence[_Token], place: int, started: bool) -> bool:
         after.pop(0)
     if not after or after[0].kind not in ("number", "("):
         return False
-    if tokens[place].text == "*" and place and tokens[place - 1].kind == "word":
-        return started
+    if tokens[place].end - tokens[place].start == 2:  # "of" computes after "30%" and after "1/2" only
+        before = tokens[max(0, place - 2) : place]
+        return bool(before) and before[-1].kind == "number" and (before[-1].percent or before[0].text == "/")
     return started or tokens[place].text == "-"
 
 

@@ -67,7 +67,9 @@ class Worked:
         self.blocks: list[_Block] = []
         talk: list[str] = []
         self.numbers = read_numbers(self.text)
-        for step in read_steps(self.text):
+        steps = read_steps(self.text)
+        self.sentences = frozenset(step.text for step in steps)
+        for step in steps:
             right = tuple(equation for equation in step.equations if equation.right)
             if right:
                 self.blocks.append(_Block(tuple(talk), step, right))
@@ -135,7 +137,9 @@ def compare(student_rationale: str, question: Question) -> Comparison:
     kept: dict[int, str] = {}  # step of the worked solution -> the student's sentence
     departure = None
     for place, step in enumerate(steps):
-        departure = _judge(worked, step, place, done) if worked.blocks else None
+        # Some worked solutions hold a slip of their own; it is not the student's who repeats it.
+        known = not worked.blocks or step.text in worked.sentences
+        departure = None if known else _judge(worked, step, place, done)
         if departure is not None:
             break
         found = _matched(worked, step, done)

@@ -82,7 +82,7 @@ def corrections(question: Question, mistake: Mistake | None) -> list[str]:
     Raises: ValueError if the question has no worked solution.
     """
     worked = Worked(question)
-    text = re.split(r"\banswer\s*:", worked.text, maxsplit=1, flags=re.IGNORECASE)[0].strip()
+    text = worked.text
     written = [text]
     if mistake is not None:
         comparison = compare(mistake.rationale, question)
