@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any import reads it: no test may depend on a hub
+
 from pathlib import Path
 
 import pytest
+import torch
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may depend on a hub
+from tests.tiny import LESSON, make_model, make_tokenizer, save_model
+from tutelage.student.model import Student, load_student
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +25,33 @@ def data() -> Path:
     if not (folder / "svamp" / "SVAMP.json").is_file():
         pytest.skip(f"the public data sets are not at {folder}; set TUTELAGE_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that `from_pretrained` loads: a random Llama with a tokenizer whose padding is its end of text."""
+    tokenizer = make_tokenizer(eos_token="<|endoftext|>", pad_token="<|endoftext|>")
+    return save_model(tmp_path_factory.mktemp("tiny"), make_model(len(tokenizer)), tokenizer)
+
+
+@pytest.fixture
+def tiny_student(tiny_folder: Path) -> Student:
+    """A student of its own for each test."""
+    return load_student(str(tiny_folder), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def parrot(tiny_folder: Path) -> Student:
+    """A student that has learnt one text by heart, over and over; not to be changed."""
+    student = load_student(str(tiny_folder), device="cpu")
+    token_BT = student.tokenizer(LESSON * 3, return_tensors="pt")["input_ids"]
+    optimizer = torch.optim.AdamW(student.model.parameters(), lr=1e-2)
+    student.model.train()
+    for _ in range(60):
+        loss = student.model(input_ids=token_BT, labels=token_BT).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    student.model.eval()
+    assert loss.item() < 0.2
+    return student

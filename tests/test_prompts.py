@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from tutelage.demonstrations import load_feedback_demonstrations
 from tutelage.prompts import STOP, question_text, student_prompt, teacher_prompt
-from tutelage.records import AnswerKind, Demonstration, Mistake, Question
-from tutelage.teacher.protocol import Message
+from tutelage.records import AnswerKind, Demonstration, Message, Mistake, Question
 
 QUESTION = Question("own/1", "What is 3 * 4?", "12", "number")
 DEMO = Demonstration("What is 2 * 2?", "2 * 2 = 4.", "4", wrong_rationale="2 * 2 = 5. So the answer is 5.")

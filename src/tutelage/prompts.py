@@ -6,8 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from tutelage.records import AnswerKind, Demonstration, Mistake, Question
-from tutelage.teacher.protocol import Message
+from tutelage.records import AnswerKind, Demonstration, Message, Mistake, Question
 
 REASONING = "Reasoning:"
 ANSWER = "Answer:"

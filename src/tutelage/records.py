@@ -80,6 +80,14 @@ class Mistake:
     answer: str | None
 
 
+@checked_dataclass(frozen=True, slots=True, config=_STRICT)
+class Message:
+    """One message of a chat with the teacher."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
 Verdict = Literal["kept", "wrong answer", "no answer", "no reasoning", "repeated", "too long", "surplus", "failed"]
 """What became of a teacher's reply. Only "kept" ones are studied; "surplus" were right, but enough were kept."""
 

@@ -12,6 +12,10 @@ QUESTION = "Question: Three and one?\nReasoning:"
 SOLUTION = " 3 + 1 = 4.\nAnswer: 4"
 
 
+def text_of(student: Student, token_ids: tuple[int, ...]) -> str:
+    return str(student.tokenizer.decode(list(token_ids)))
+
+
 def test_a_text_is_tokenised_whole(tiny_student: Student) -> None:
     sample = encode_sample(tiny_student, DEMONSTRATIONS, QUESTION, SOLUTION, 0.1)
     whole = tiny_student.tokenizer(DEMONSTRATIONS + QUESTION + SOLUTION, add_special_tokens=False)["input_ids"]
@@ -24,8 +28,8 @@ def test_demonstrations_weigh_a_tenth_and_everything_else_one(tiny_student: Stud
     light = [weight for weight in inner if weight == 0.1]
     assert list(inner) == light + [1.0] * (len(inner) - len(light))
     ids = sample.token_ids[len(tiny_student.bos) :]
-    assert tiny_student.tokenizer.decode(ids[: len(light)]) in DEMONSTRATIONS
-    assert tiny_student.tokenizer.decode(ids[len(light) : -1]).lstrip("\n").startswith("Question: Three")
+    assert text_of(tiny_student, ids[: len(light)]) in DEMONSTRATIONS
+    assert text_of(tiny_student, ids[len(light) : -1]).lstrip("\n").startswith("Question: Three")
 
 
 def test_without_demonstrations_all_weigh_one(tiny_student: Student) -> None:
@@ -38,7 +42,7 @@ def test_the_end_is_learned_and_the_state_read_before_it(tiny_student: Student) 
     assert sample.token_ids[-1] == tiny_student.eos_id
     assert sample.weights[-1] == 1.0
     assert sample.last == len(sample.token_ids) - 2
-    assert tiny_student.tokenizer.decode([sample.token_ids[sample.last]]).endswith("4")
+    assert text_of(tiny_student, sample.token_ids[sample.last : sample.last + 1]).endswith("4")
 
 
 def test_padding_is_told_by_the_mask(tiny_student: Student) -> None:

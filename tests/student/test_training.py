@@ -43,7 +43,8 @@ def make_lesson(student: Student) -> list[LessonSample]:
 
 def train(load: Load, path: Path, stop_after: int | None = None, **changes: object) -> tuple[Student, list[Step]]:
     """A whole study, or one that is cut off after a step as a kill would."""
-    student, steps = load(), []  # type: ignore[var-annotated]
+    student = load()
+    steps: list[Step] = []
 
     def on_step(step: Step) -> None:
         steps.append(step)
@@ -107,7 +108,7 @@ def test_micro_batches_change_nothing_but_rounding(load: Load, tmp_path: Path) -
 
 
 def test_lambda_zero_leaves_the_triplet_out(load: Load, tmp_path: Path) -> None:
-    _, steps = train(load, tmp_path / "c", **{"lambda": 0.0})
+    _, steps = train(load, tmp_path / "c", lambda_=0.0)
     assert all(step.triplets == 0 and step.triplet_loss == 0 and step.loss == step.lm_loss for step in steps)
 
 

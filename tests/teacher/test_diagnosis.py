@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from asking import LEGS, numbered
 
+from tests.teacher.asking import LEGS, numbered
 from tutelage.records import Question
 from tutelage.teacher.diagnosis import compare, first_departure
 

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from asking import LEGS, ScriptedTeacher, numbered, request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.teacher.asking import LEGS, ScriptedTeacher, numbered, request
 from tutelage.errors import TeacherError, WorkspaceError
 from tutelage.records import Mistake
 from tutelage.teacher.ledger import Ledger, Totals, ask

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from asking import LEGS, numbered, request
-
+from tests.teacher.asking import LEGS, numbered, request
 from tutelage.config import LocalTeacherSettings
+from tutelage.records import Message
 from tutelage.teacher.local import GeneratedText, LocalTeacher
-from tutelage.teacher.protocol import Message, Usage
+from tutelage.teacher.protocol import Usage
 
 SETTINGS = LocalTeacherSettings(kind="local", model="some/model")
 

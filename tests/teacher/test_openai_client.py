@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from asking import numbered, request
-from openai_server import Fault, OpenAIServer
 
+from tests.openai_server import Fault, OpenAIServer
+from tests.teacher.asking import numbered, request
 from tutelage.config import OpenAITeacherSettings
 from tutelage.errors import TeacherError
 from tutelage.teacher.ledger import Ledger, ask

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from asking import LEGS, numbered, request
 
+from tests.teacher.asking import LEGS, numbered, request
 from tutelage.config import OpenAITeacherSettings
 from tutelage.teacher.ledger import Ledger, ask
 from tutelage.teacher.openai_client import OpenAITeacher

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import LEGS, numbered, request
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.teacher.asking import LEGS, numbered, request
 from tutelage.config import RecordedTeacherSettings
 from tutelage.errors import DataError
 from tutelage.records import Question

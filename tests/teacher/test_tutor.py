@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from asking import LEGS, numbered, request
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.teacher.asking import LEGS, numbered, request
 from tutelage.records import Mistake, Question
 from tutelage.tasks.answers import is_right, read_answer, read_reply, reply_rationale
 from tutelage.teacher.arithmetic import read_steps

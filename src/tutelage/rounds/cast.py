@@ -11,12 +11,13 @@ from tutelage.config import (
     RecordedTeacherSettings,
 )
 from tutelage.errors import DataError
+from tutelage.records import Message
 from tutelage.rounds.run import Run
 from tutelage.student.model import load_student
 from tutelage.student.sampling import Sampling, plan_batches, render_chat, sample_batch
 from tutelage.teacher.local import GeneratedText, Generator, LocalTeacher
 from tutelage.teacher.openai_client import OpenAITeacher
-from tutelage.teacher.protocol import Message, Teacher
+from tutelage.teacher.protocol import Teacher
 from tutelage.teacher.recorded import RecordedTeacher
 from tutelage.teacher.tutor import OfflineTutor
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -183,7 +183,14 @@ def _environment() -> dict[str, object]:
         "tutelage": tutelage.__version__,
         "python": sys.version.split()[0],
         "platform": platform.platform(),
-        **{package: version(package) for package in packages},
+        **{package: _version(package) for package in packages},
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "threads": torch.get_num_threads(),
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -52,7 +52,7 @@ class SeededDraw(LogitsProcessor):
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """scores: logits, float32 [R, V]; comes back with +inf at the drawn tokens."""
-        uniform_R = self._uniform_RN[:, input_ids.shape[1] - self._prompt_length].to(scores.device)
+        uniform_R = self._uniform_RN[:, input_ids.shape[1] - self._prompt_length]
         token_R = draw(scores, uniform_R, self._sampling)
         return scores.scatter(1, token_R[:, None], torch.inf)
 

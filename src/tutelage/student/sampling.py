@@ -76,7 +76,7 @@ def sample_batch(
     """
     if len(seeds) != len(prompts):
         raise ValueError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
-    uniform_RN = uniform_numbers(seeds, samples, sampling.max_new_tokens)
+    uniform_RN = uniform_numbers(seeds, samples, sampling.max_new_tokens).to(student.device)
     flat = _generate(student, prompts, samples, sampling.max_new_tokens, complete, (sampling, uniform_RN))
     return [flat[start : start + samples] for start in range(0, len(flat), samples)]
 
@@ -138,7 +138,7 @@ def _generate(
         length = token_RL.shape[1]
         stops = [] if complete is None else [AnswerStop(student.tokenizer, complete, length, len(token_RL))]
         draws = [] if drawing is None else [SeededDraw(*drawing, length)]
-        settings = GenerationConfig(  # type: ignore[no-untyped-call]
+        settings = GenerationConfig(
             max_new_tokens=max_new_tokens,
             do_sample=False,
             eos_token_id=list(student.stop_ids),
@@ -171,7 +171,7 @@ def _check_lengths(student: Student, longest: int, max_new_tokens: int) -> None:
 def _evaluating(student: Student) -> Iterator[None]:
     """Without dropout, and back to training afterwards if that was the mode."""
     was_training = student.model.training
-    student.model.eval()  # type: ignore[no-untyped-call]
+    student.model.eval()
     try:
         yield
     finally:
@@ -182,7 +182,6 @@ def _completion(student: Student, new: list[int], stopped: int, complete: Comple
     """new: a row of what was generated, filled up behind its end. stopped: where AnswerStop ended it, or 0."""
     new = new[: stopped or None]
     end = next((place for place, token in enumerate(new, start=1) if token in student.stop_ids), None)
-    new = new[:end]
-    text = decode(student.tokenizer, new)
+    text = decode(student.tokenizer, new if end is None else new[: end - 1])
     kept = None if complete is None else complete(text)
-    return Completion(text[:kept], len(new), finished=end is not None or kept is not None)
+    return Completion(text[:kept], end or len(new), finished=end is not None or kept is not None)

@@ -65,7 +65,7 @@ def repair_special_tokens(name: str, model: PreTrainedModel, tokenizer: PreTrain
     tokenizer.padding_side = "left"  # as plain `generate` needs it
     model.config.eos_token_id = eos_id
     model.config.pad_token_id = pad_id
-    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+    model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id, eos_token_id=list(stop_ids), pad_token_id=pad_id
     )
     return SpecialTokens(pad_id, eos_id, bos, stop_ids)

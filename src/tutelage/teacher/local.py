@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tutelage.config import LocalTeacherSettings
-from tutelage.teacher.protocol import Message, Reply, Request, Usage, request_key
+from tutelage.records import Message
+from tutelage.teacher.protocol import Reply, Request, Usage, request_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from pydantic import SecretStr
 from tutelage.config import OpenAITeacherSettings
 from tutelage.errors import TeacherError
 from tutelage.prompts import STOP
+from tutelage.records import Message
 from tutelage.teacher.openai_errors import RequestFailedError, explain
-from tutelage.teacher.protocol import Message, Reply, Request, Usage
+from tutelage.teacher.protocol import Reply, Request, Usage
 from tutelage.teacher.stream import stream
 
 SERVICE = "https://api.openai.com/v1"

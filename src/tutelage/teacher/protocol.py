@@ -10,17 +10,9 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
-from tutelage.records import Mistake, Question
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One chat message."""
-
-    role: Literal["system", "user", "assistant"]
-    content: str
+from tutelage.records import Message, Mistake, Question
 
 
 @dataclass(frozen=True, slots=True)
