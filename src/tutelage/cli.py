@@ -44,7 +44,7 @@ def demo(out: Out = None) -> None:
     from tutelage.report.terminal import find_stories, story_panel
 
     recipe = _recipes() / "demo.toml"
-    run = _learn(recipe, out or Path("runs/demo"), None, [])
+    run = _learn(recipe, out or _free(Path("runs/demo")), None, [])
     stories = find_stories(run, _last_round(run))
     for story in stories[:3]:
         _print(story_panel(story))
@@ -63,6 +63,7 @@ def resume(run: RunArgument, overrides: Overrides = None) -> None:
     """Go on with a run that was stopped, or with more rounds (rounds.limit=5)."""
     from tutelage.rounds import resume as go_on
 
+    _quiet()
     _print_outcome(go_on(run, overrides or [], _print_table))
 
 
@@ -151,6 +152,7 @@ def ask(
     """Ask a run's student; the best round's, or that of --round (0: the untrained one)."""
     from tutelage.rounds import ask as put
 
+    _quiet()
     attempt = put(run, question, tuple(choice or ()), number)
     _print(attempt.text.strip() or "(The student wrote nothing.)")
 
@@ -178,7 +180,6 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 def main() -> None:
     """Entry point. A user's error: one message, exit code 2. Ctrl-C: exit code 130, the run resumes."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         app()
     except TutelageError as error:
@@ -200,15 +201,33 @@ def _recipes() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "configs"
 
 
+def _free(folder: Path) -> Path:
+    """The folder, or the first of folder-2, folder-3, ... that is not there yet."""
+    number, free = 1, folder
+    while free.exists():
+        number += 1
+        free = folder.with_name(f"{folder.name}-{number}")
+    return free
+
+
 def _read(recipe: Path, overrides: list[str], data: Path | None) -> Any:
     from tutelage.config import read_recipe
 
     return read_recipe(recipe, overrides, {"task.data": str(data)} if data is not None else None)
 
 
+def _quiet() -> None:
+    """Leaves out the libraries' bars for writing and reading a student, which take a second."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+
+
 def _learn(recipe: Path, out: Path | None, data: Path | None, overrides: list[str]) -> Any:
     from tutelage.rounds import learn as go
 
+    _quiet()
     run = go(_read(recipe, overrides, data), out or Path("runs") / recipe.stem, _print_table)
     _print_outcome(run)
     return run
@@ -226,6 +245,7 @@ def _stage(
     """The run that a stage's command works on, and the round: the first one whose file is not there."""
     from tutelage.rounds.run import open_run, start_run
 
+    _quiet()
     if target.is_dir():
         run = open_run(target, overrides or [])
     else:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tutelage.config import read_recipe
+from tutelage.rounds import Run, mistakes, start_run, study
+
 NAMES = ("Ann", "Bo", "Cy", "Di", "Ed", "Flo")
 
 
@@ -63,3 +66,17 @@ batch_size = 5
 """
     )
     return path
+
+
+def tutor_run(recipe: Path, folder: Path, *overrides: str) -> Run:
+    """A run that has just been started."""
+    return start_run(read_recipe(recipe, overrides), folder / "run")
+
+
+def finished_exam(recipe: Path, folder: Path, number: int, *overrides: str) -> Run:
+    """A run up to the exam of a round."""
+    run = tutor_run(recipe, folder, *overrides)
+    for earlier in range(1, number):
+        study(run, earlier)
+    mistakes(run, number)
+    return run

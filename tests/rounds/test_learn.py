@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tests.openai_server import OpenAIServer
 from tutelage.config import read_recipe
 from tutelage.errors import WorkspaceError
 from tutelage.records import Attempt, Correction, Mistake, StoredQuestion, Triplet
@@ -156,3 +159,42 @@ def test_killing_a_run_in_every_stage_changes_nothing(recipe: Path, tmp_path: Pa
     assert [name for name, content in expected.items() if content != seen[name]] == []
     keys = sqlite3.connect(tmp_path / "cut" / "teacher.sqlite").execute("SELECT key FROM replies").fetchall()
     assert len(keys) == len(set(keys))
+
+
+def test_killing_a_run_pays_again_for_nothing_that_was_answered(recipe: Path, tmp_path: Path) -> None:
+    log = tmp_path / "requests.jsonl"
+    with OpenAIServer(log=log) as server:
+        teacher = ["teacher.kind=openai", "teacher.model=m", f"teacher.base_url={server.url}", "teacher.concurrency=2"]
+        cut = str(tmp_path / "cut")
+        command = ["learn", str(recipe), *teacher, "rounds.limit=1", "--out", cut]
+        killed = run_cli(*command, kill=("tutelage.teacher.ledger.Ledger.write", 8))
+        assert killed.returncode == -9, killed.stderr
+        database = sqlite3.connect(tmp_path / "cut" / "teacher.sqlite")
+        answered = {row[0] for row in database.execute("SELECT question FROM replies WHERE error IS NULL")}
+        assert len(answered) == 7
+        before = len(server.requests)
+        killed = run_cli("resume", cut, kill=("tutelage.rounds.study._Log.add", 2))
+        assert killed.returncode == -9, killed.stderr
+        asked = len(server.requests) - before
+        assert asked == 30 - 7  # what was not committed when it died, and nothing else
+        assert run_cli("resume", cut).returncode == 0
+        assert len(server.requests) == before + asked
+        whole = [*command[:-1], str(tmp_path / "whole")]
+        assert run_cli(*whole).returncode == 0
+    expected, seen = contents(tmp_path / "whole"), contents(tmp_path / "cut")
+    assert [name for name, content in expected.items() if content != seen[name]] == []
+
+
+def test_ctrl_c_leaves_a_run_that_resumes(recipe: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tutelage", "learn", str(recipe), "--out", str(tmp_path / "run")]
+    process = subprocess.Popen([*command, "study.epochs=200"], stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "run" / "round-1" / "training.jsonl.unfinished"
+    deadline = time.monotonic() + 120
+    while not log.is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "tutelage resume" in errors
+    assert "Traceback" not in errors
+    assert run_cli("evaluate", str(tmp_path / "run"), "--round", "0").returncode == 0  # the lock is free

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -19,40 +20,36 @@ from tutelage.workspace import read_json, read_records
 
 
 def rounds_table(run: Run, last: int) -> Table:
-    """All rounds up to `last`, one line each; accuracies with their 95 % intervals, from the JSON files."""
-    table = Table(title=f"{run.recipe.task.name}: {run.workspace.folder}", title_justify="left")
-    table.add_column("round")
-    for heading in ("exam wrong", "mistakes", "requests", "successes", "rationales", "tokens", "steps", "loss"):
+    """All rounds up to `last`, one line each, 80 columns wide; the numbers are those of the JSON files.
+
+    Round 0 is the untrained student. Accuracies are those of evaluation.json, with the 95 % interval on the test.
+    """
+    title = Text(f"{run.recipe.task.name}, {run.workspace.folder}", style="bold")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("round", "exam\nwrong", "mis-\ntakes", "re-\nquests", "suc-\ncesses", "ratio-\nnales", "tokens"):
         table.add_column(heading, justify="right")
-    table.add_column("held out", justify="right")
-    table.add_column("test (95 % interval)", justify="right")
+    for heading in ("held\nout", "test", "95 %\ninterval"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for number in range(last + 1):
         place = run.round(number)
         evaluation = read_json(place.evaluation)
-        cells = _round_cells(read_json(place.summary)) if place.summary.is_file() else [""] * 8
-        held_out = evaluation["held_out"]
-        table.add_row(
-            "untrained" if number == 0 else str(number),
-            *cells,
-            f"{held_out['accuracy']:.1%} of {held_out['total']}",
-            score_text(evaluation),
-        )
+        cells = _round_cells(read_json(place.summary)) if place.summary.is_file() else ["-"] * 6
+        low, high = evaluation["interval"]
+        accuracies = [f"{evaluation['held_out']['accuracy']:.1%}", f"{evaluation['accuracy']:.1%}"]
+        table.add_row(str(number), *cells, *accuracies, f"{low:.1%} - {high:.1%}")
     return table
 
 
 def _round_cells(summary: dict[str, Any]) -> list[str]:
-    exam, feedback, study = summary["exam"], summary["feedback"], summary["study"]
-    tokens = [feedback["prompt_tokens"], feedback["completion_tokens"]]
-    known = [count for count in tokens if count is not None]
+    exam, feedback = summary["exam"], summary["feedback"]
+    tokens = [count for count in (feedback["prompt_tokens"], feedback["completion_tokens"]) if count is not None]
     return [
         f"{exam['error_rate']:.1%}",
-        str(exam["mistakes"]),
-        str(feedback["requests"]),
-        str(feedback["successes"]),
-        str(feedback["rationales"]),
-        f"{sum(known):,}" if known else "-",
-        str(study["steps"]),
-        "-" if study["lm_loss"] is None else f"{study['lm_loss']:.3f}",
+        f"{exam['mistakes']:,}",
+        f"{feedback['requests']:,}",
+        f"{feedback['successes']:,}",
+        f"{feedback['rationales']:,}",
+        f"{sum(tokens):,}" if tokens else "-",
     ]
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from tutelage.config import (
     LocalTeacherSettings,
     OpenAITeacherSettings,
+    Recipe,
     RecordedTeacherSettings,
 )
 from tutelage.errors import DataError
 from tutelage.records import Message
-from tutelage.rounds.run import Run
 from tutelage.student.model import load_student
 from tutelage.student.sampling import Sampling, plan_batches, render_chat, sample_batch
 from tutelage.teacher.local import GeneratedText, Generator, LocalTeacher
@@ -22,16 +22,19 @@ from tutelage.teacher.recorded import RecordedTeacher
 from tutelage.teacher.tutor import OfflineTutor
 
 
-def build_teacher(run: Run) -> Teacher:
-    """The teacher that the run's recipe names. Raises: TeacherError, DataError, StudentError if it cannot be had."""
-    settings = run.recipe.teacher
+def build_teacher(recipe: Recipe) -> Teacher:
+    """The teacher that a recipe names; nothing is asked or loaded yet.
+
+    Raises: TeacherError without a key, DataError without the recorded files.
+    """
+    settings = recipe.teacher
     if isinstance(settings, OpenAITeacherSettings):
         return OpenAITeacher(settings)
     if isinstance(settings, LocalTeacherSettings):
-        return LocalTeacher(settings, _generator(settings), run.recipe.seed)
+        return LocalTeacher(settings, _generator(settings), recipe.seed)
     if isinstance(settings, RecordedTeacherSettings):
-        files = find_files(settings.files, run.recipe.task.data)
-        return RecordedTeacher(settings.model_copy(update={"files": files}), run.recipe.seed)
+        files = find_files(settings.files, recipe.task.data)
+        return RecordedTeacher(settings.model_copy(update={"files": files}), recipe.seed)
     return OfflineTutor()
 
 

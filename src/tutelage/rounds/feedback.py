@@ -33,7 +33,7 @@ def feedback(run: Run, number: int) -> list[Correction]:
         return read_records(path, Correction)
     asked = questions_to_ask(run, number)
     requests = [_request(run, number, question, mistake) for question, mistake in asked]
-    teacher = build_teacher(run)
+    teacher = build_teacher(run.recipe)
     with Ledger(run.workspace.ledger) as ledger, progress(f"Round {number}  teacher", len(requests), "requests") as bar:
         replies = ask(teacher, requests, ledger, on_reply=lambda _request, _reply: bar(1))
     student = run.student(number - 1)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from tutelage.config import Recipe
 from tutelage.errors import DataError
+from tutelage.rounds.cast import build_teacher
 from tutelage.rounds.evaluate import evaluate
 from tutelage.rounds.exam import exam, mistakes
 from tutelage.rounds.feedback import count_verdicts, feedback
@@ -30,6 +31,7 @@ def learn(recipe: Recipe, folder: Path, on_round: OnRound | None = None) -> Run:
 
     Raises: TutelageError; what was finished stays in the folder, and `resume` goes on.
     """
+    build_teacher(recipe)  # a missing key or file shows now, and not after hours of exam
     return go_on(start_run(recipe, folder), on_round)
 
 

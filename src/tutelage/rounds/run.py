@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -20,7 +21,7 @@ from tutelage.progress import say
 from tutelage.records import AnswerKind, Demonstration, Question, SplitName, StoredQuestion, from_json
 from tutelage.student.model import Student, load_student, save_student
 from tutelage.tasks import load_task
-from tutelage.tasks.split import describe, split_task
+from tutelage.tasks.split import Split, describe, split_task
 from tutelage.workspace import (
     Round,
     Workspace,
@@ -92,7 +93,8 @@ def start_run(recipe: Recipe, folder: Path) -> Run:
     demonstrations, feedback_demonstrations = _demonstrations(recipe, task.kind)
     for note in task.notes:
         say(note)
-    split = split_task(task, recipe.task, demonstrations, recipe.seed)
+    split = split_task(task, recipe.task, (*demonstrations, *feedback_demonstrations), recipe.seed)
+    say(split_text(split))
     student = _untrained_student(recipe)
     run = Run(Workspace.create(folder), recipe)
     named: tuple[tuple[SplitName, Sequence[Question]], ...] = (
@@ -161,6 +163,14 @@ def _check_overrides(overrides: Sequence[str]) -> None:
                 f"{key} cannot change in a run that has begun: what is done was done otherwise. "
                 f"These can: {', '.join(_CHANGEABLE)}. For the rest start a new run by `tutelage learn`."
             )
+
+
+def split_text(split: Split) -> str:
+    """One line on the questions of a run, and how many were left out for which reason."""
+    reasons = Counter(left_out.reason for left_out in split.left_out)
+    left_out = "".join(f", {count} left out because {reason}" for reason, count in reasons.items())
+    sizes = f"{len(split.train)} training questions, {len(split.held_out)} held out, {len(split.test)} for the test"
+    return sizes + left_out
 
 
 def _demonstrations(recipe: Recipe, kind: AnswerKind) -> tuple[tuple[Demonstration, ...], tuple[Demonstration, ...]]:

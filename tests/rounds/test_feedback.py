@@ -1,0 +1,141 @@
+"""From mistakes to the teacher and back: who is asked about what, and which replies are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.openai_server import OpenAIServer
+from tests.rounds.conftest import finished_exam, tutor_run
+from tutelage.config import read_recipe
+from tutelage.errors import DataError, TeacherError, TutelageError
+from tutelage.records import Correction, Question
+from tutelage.rounds import exam, feedback, learn, mistakes, start_run
+from tutelage.rounds.cast import find_files
+from tutelage.rounds.feedback import check_no_test_question, questions_to_ask, sort_replies
+from tutelage.rounds.run import Run
+from tutelage.student.model import Student
+from tutelage.teacher.protocol import Reply, Request
+
+QUESTION = Question("a", "Ann has 2 pens and gets 3 more. How many pens are there?", "5", "number")
+
+
+def sort(run: Run, student: Student, *texts: str) -> list[Correction]:
+    request = Request(QUESTION, None, "", 4, 1)
+    return sort_replies(run, student, request, Reply(texts), "teacher")
+
+
+def test_each_reply_gets_its_verdict(recipe: Path, tmp_path: Path, tiny_student: Student) -> None:
+    run = tutor_run(recipe, tmp_path, "teacher.rationales=2")
+    sorted_replies = sort(
+        run,
+        tiny_student,
+        "2 + 3 = 5.\nAnswer: 5",
+        "2 + 3 = 6.\nAnswer: 6",
+        "2 +  3 = 5.\n\nAnswer: 5",
+        "I do not know.",
+        "Answer: 5",
+        "So and so, " * 60 + "it is 5.\nAnswer: 5",
+        "3 + 2 = 5.\nAnswer: 5",
+        "It is five: 5.\nAnswer: 5",
+    )
+    assert [correction.verdict for correction in sorted_replies] == [
+        "kept",
+        "wrong answer",
+        "repeated",
+        "no answer",
+        "no reasoning",
+        "too long",
+        "kept",
+        "surplus",
+    ]
+    assert sorted_replies[0].rationale == "2 + 3 = 5."
+    assert sorted_replies[1].text == "2 + 3 = 6.\nAnswer: 6"
+
+
+def test_a_failed_request_is_told_and_teaches_nothing(recipe: Path, tmp_path: Path, tiny_student: Student) -> None:
+    run = tutor_run(recipe, tmp_path)
+    request = Request(QUESTION, None, "", 4, 1)
+    [correction] = sort_replies(run, tiny_student, request, Reply((), error="refused"), "teacher")
+    assert (correction.verdict, correction.text, correction.rationale) == ("failed", "refused", "")
+
+
+def test_without_feedback_the_same_questions_are_asked_but_no_mistake_is_shown(recipe: Path, tmp_path: Path) -> None:
+    shown = finished_exam(recipe, tmp_path / "with", 2)
+    hidden = finished_exam(recipe, tmp_path / "without", 2, "teacher.feedback=false")
+    with_feedback, without = questions_to_ask(shown, 2), questions_to_ask(hidden, 2)
+    assert [question.id for question, _ in with_feedback] == [question.id for question, _ in without]
+    assert all(mistake in mistakes(shown, 2) for _, mistake in with_feedback)
+    assert all(mistake is None for _, mistake in without)
+
+
+def test_a_question_outside_the_training_split_is_never_used(recipe: Path, tmp_path: Path) -> None:
+    run = tutor_run(recipe, tmp_path)
+    check_no_test_question(run, [question.id for question in run.questions["train"]])
+    for split in ("test", "held-out"):
+        with pytest.raises(TutelageError, match="outside the training split"):
+            check_no_test_question(run, [run.questions[split][0].id])
+
+
+def test_an_api_teacher_sees_the_mistake_and_the_gold_answer(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with OpenAIServer() as server:
+        overrides = ["teacher.kind=openai", "teacher.model=m", f"teacher.base_url={server.url}"]
+        run = learn(read_recipe(recipe, overrides), tmp_path / "run")
+        first, second = feedback(run, 1), feedback(run, 2)
+    assert {correction.verdict for correction in first} <= {"kept", "repeated", "too long"}
+    asked = [str(request["messages"]) for request in server.requests]
+    assert len(asked) == len({c.question_id for c in first}) + len({c.question_id for c in second})
+    shown = [correction.mistake for correction in second]
+    assert shown
+    assert all(mistake is not None for mistake in shown)
+    gold = {question.id: question for question in run.questions["train"]}
+    for correction in second:
+        question = gold[correction.question_id]
+        assert any(question.text in text and f"The right answer is {question.answer}" in text for text in asked)
+    test = [question.text for question in run.questions["test"]]
+    assert not any(text in request for text in test for request in asked)
+
+
+def test_a_model_in_this_process_can_teach(recipe: Path, tmp_path: Path, tiny_folder: Path) -> None:
+    overrides = ["teacher.kind=local", f"teacher.model={tiny_folder}", "teacher.endpoint=completion"]
+    overrides += ["teacher.max_new_tokens=8", "teacher.device=cpu", "prompt.feedback_demonstrations=none.json"]
+    (tmp_path / "none.json").write_text("[]")
+    overrides[-1] = f"prompt.feedback_demonstrations={tmp_path / 'none.json'}"
+    run = finished_exam(recipe, tmp_path / "run", 1, *overrides)
+    corrections = feedback(run, 1)
+    assert len(corrections) == 30 * 4
+    assert {correction.teacher for correction in corrections} == {str(tiny_folder)}
+
+
+def test_a_missing_key_shows_before_anything_is_made(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with pytest.raises(TeacherError, match="OPENAI_API_KEY"):
+        learn(read_recipe(recipe, ["teacher.kind=openai", "teacher.model=m"]), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_recorded_files_are_found_by_pattern_here_and_in_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data" / "pool").mkdir(parents=True)
+    for name in ("b.jsonl", "a.jsonl.gz", "c.txt"):
+        (tmp_path / "data" / "pool" / name).write_text("")
+    monkeypatch.chdir(tmp_path)
+    found = find_files([Path("pool/*.jsonl*")], Path("data"))
+    assert [path.name for path in found] == ["a.jsonl.gz", "b.jsonl"]
+    assert find_files([tmp_path / "data" / "pool" / "c.txt"], None) == (tmp_path / "data" / "pool" / "c.txt",)
+    with pytest.raises(DataError, match=r"absent\*"):
+        find_files([Path("absent*")], Path("data"))
+
+
+def test_the_exam_does_not_depend_on_the_batch(recipe: Path, tmp_path: Path) -> None:
+    runs = [start_run(read_recipe(recipe, [f"exam.batch_size={size}"]), tmp_path / str(size)) for size in (2, 8, 64)]
+    first, *others = [[(a.question_id, a.sample, a.text) for a in exam(run, 1)] for run in runs]
+    assert all(other == first for other in others)
