@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from tutelage import __version__
-from tutelage.errors import TutelageError
+from tutelage.errors import RecipeError, TutelageError
 
 app = typer.Typer(
     help="Teaches a small language model to reason, with lessons a large one tailors to its mistakes.",
@@ -185,9 +185,14 @@ def main() -> None:
     except TutelageError as error:
         _fail(f"Error: {error}", 2)
     except KeyboardInterrupt:
-        _fail("Stopped. What was finished is kept; `tutelage resume RUN` goes on from there.", 130)
-    except BrokenPipeError:
-        os._exit(1)  # the reader of our output went away, as in `tutelage tasks | head -1`
+        _fail(_STOPPED, 130)
+    except SystemExit as stop:
+        if stop.code == 130:  # typer's own way to end on Ctrl-C
+            _fail(_STOPPED, 130)
+        raise
+
+
+_STOPPED = "Stopped. What was finished is kept; `tutelage resume RUN` goes on from there."
 
 
 def _fail(message: str, code: int) -> None:
@@ -247,6 +252,10 @@ def _stage(
 
     _quiet()
     if target.is_dir():
+        if data is not None or out is not None:
+            raise RecipeError(
+                f"{target} is a run folder, which has its data and its place: leave out --data and --out."
+            )
         run = open_run(target, overrides or [])
     else:
         run = start_run(_read(target, overrides or [], data), out or Path("runs") / target.stem)
@@ -279,7 +288,7 @@ def _print_outcome(run: Any) -> None:
 def _print(thing: Any) -> None:
     from rich.console import Console
 
-    Console(highlight=False, soft_wrap=isinstance(thing, str)).print(thing, markup=False)
+    Console(highlight=False, emoji=False, soft_wrap=isinstance(thing, str)).print(thing, markup=False)
 
 
 if __name__ == "__main__":

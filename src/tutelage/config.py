@@ -21,12 +21,16 @@ from tutelage.records import AnswerKind
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 class Section(BaseModel):
     """A part of the recipe: frozen, and closed to unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_by_name=True, validate_by_alias=True
+    )
 
 
 class TaskSettings(Section):
@@ -126,7 +130,7 @@ class OpenAITeacherSettings(SampledTeacherSettings):
 
     kind: Literal["openai"]
     base_url: str | None = None
-    api_key_env: str = "OPENAI_API_KEY"
+    api_key_env: VariableName = "OPENAI_API_KEY"
     concurrency: PositiveInt = 8
     timeout_seconds: PositiveFloat = 120.0
     retries: Count = 5
@@ -175,7 +179,7 @@ class StudySettings(Section):
     learning_rate, later_learning_rate: round 1, and the rounds after it (None: the same).
     steps: optimizer steps a round; None studies `epochs` passes over the lesson.
     batch_size: samples an optimizer step; micro_batch_size: samples a forward pass.
-    max_gradient_norm: clipping; None leaves it out. checkpoint_steps: optimizer steps between checkpoints.
+    max_gradient_norm: clipping; 0 leaves it out. checkpoint_steps: optimizer steps between checkpoints.
     """
 
     lambda_: NotNegative = Field(0.5, alias="lambda")
@@ -190,9 +194,9 @@ class StudySettings(Section):
     micro_batch_size: PositiveInt = 16
     warmup_steps: Count = 100
     weight_decay: NotNegative = 0.01
-    betas: tuple[Share, Share] = (0.9, 0.999)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
     epsilon: PositiveFloat = 1e-8
-    max_gradient_norm: PositiveFloat | None = 1.0
+    max_gradient_norm: NotNegative = 1.0
     checkpoint_steps: PositiveInt = 100
 
 
@@ -315,7 +319,8 @@ def _toml(value: Any) -> str:
         return "{" + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
-    return json.dumps(value, ensure_ascii=False)  # a JSON string, number or boolean is a TOML one too
+    # A JSON string, number or boolean is a TOML one too, but for the one control character that JSON lets stand.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 _TEACHERS: dict[str, type[Section]] = {
@@ -338,6 +343,8 @@ def _explain(detail: Any, model: type[BaseModel]) -> str:
     if detail["type"] == "missing":
         return f"{key}: is missing; add it to the recipe or give {key}=VALUE on the command line."
     message = detail["msg"].removeprefix("Value error, ")
+    if key.endswith("api_key_env"):  # not shown: it may be the key itself, put in the wrong place
+        return f"{key}: takes the name of an environment variable, such as OPENAI_API_KEY, never the key itself."
     return f"{key}: {message[0].lower()}{message[1:]}" + ("" if isinstance(seen, dict) else f"; the value is {seen!r}.")
 
 

@@ -18,7 +18,7 @@ AnswerKind = Literal["number", "percentage", "choice", "yes/no", "text"]
 """How answers compare. "number": 50% is 50; "percentage": 50% is one half; "choice": a letter from A;
 "yes/no": Yes or No; "text": the same words but for case, outer punctuation and white space."""
 
-SplitName = Literal["train", "held-out", "test", "left-out"]
+SplitName = Literal["train", "held-out", "test"]
 
 _STRICT = ConfigDict(extra="forbid")
 

@@ -94,10 +94,11 @@ class Workspace:
         # The kernel releases it when the process ends, however it ends; until then it is held.
         with disk_errors(self.folder):
             self._lock_file = (self.folder / ".lock").open("w")
-        try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise WorkspaceError(f"Another process works on {self.folder}. Wait for it or stop it.") from None
+        with disk_errors(self.folder):
+            try:
+                fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise WorkspaceError(f"Another process works on {self.folder}. Wait for it or stop it.") from None
 
     def release(self) -> None:
         """Gives the folder free, for whoever goes on with it in the same process."""
@@ -110,9 +111,16 @@ class Workspace:
             file.write(line + "\n")
 
 
+_BEGUN = {".lock", "questions.jsonl", "split.json", "demonstrations.json", "environment.json"}
+"""What a run that was cut off while it began leaves behind; with a recipe.toml it is a run that resumes."""
+
+
 def check_free(folder: Path) -> None:
     """Raises: WorkspaceError if the folder cannot become a new run's because it holds something."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    with disk_errors(folder):
+        held = {entry.name.removesuffix(PARTIAL) for entry in folder.iterdir()} if folder.is_dir() else set()
+        free = not folder.exists() or (folder.is_dir() and held <= _BEGUN)
+    if not free:
         raise WorkspaceError(
             f"{folder} is in use already. Go on with it by `tutelage resume {folder}`, or name another with --out."
         )
@@ -147,6 +155,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
             raise
         aside = path.with_name(path.name + ".old")
         if path.is_dir():  # a folder that is not empty cannot be replaced in one step
+            remove(aside)
             path.replace(aside)
         partial.replace(path)
         remove(aside)
@@ -189,14 +198,18 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def _way_out(path: Path) -> str:
+    if path.parent.name.startswith("round-"):
+        return "Delete it and `tutelage resume` makes it anew."
+    return "Put back a copy of it: this run cannot go on without it."
+
+
 def read_json(path: Path) -> Any:
     """The value in a JSON file. Raises: WorkspaceError if it is missing or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise WorkspaceError(
-            f"{path} cannot be read: {error}. Delete it and `tutelage resume` makes it anew."
-        ) from None
+        raise WorkspaceError(f"{path} cannot be read: {error}. {_way_out(path)}") from None
 
 
 def write_records(path: Path, records: Iterable[Any]) -> None:
@@ -217,6 +230,6 @@ def read_records(path: Path, kind: type[Record]) -> list[Record]:
         except ValidationError as error:
             raise WorkspaceError(
                 f"{path}, line {number} is damaged: {error.errors()[0]['msg']}; the line is {line[:80]!r}. "
-                "Delete the file and `tutelage resume` makes it anew."
+                f"{_way_out(path)}"
             ) from None
     return records

@@ -14,7 +14,7 @@ from tutelage.records import Attempt, Question, from_json, to_json
 from tutelage.rounds.run import Run
 from tutelage.student.sampling import Completion
 from tutelage.tasks.answers import is_right, read_answer
-from tutelage.workspace import UNFINISHED, disk_errors, remove, write_records
+from tutelage.workspace import UNFINISHED, disk_errors, read_records, remove, write_records
 
 
 def prompts_for(run: Run, questions: Iterable[Question]) -> list[str]:
@@ -25,7 +25,7 @@ def prompts_for(run: Run, questions: Iterable[Question]) -> list[str]:
 def grade(question: Question, sample: int, completion: Completion) -> Attempt:
     """The attempt that a completion is."""
     answer = read_answer(completion.text, question)
-    rationale = completion.text.partition(f"\n{ANSWER}")[0].strip()
+    rationale = completion.text.partition(ANSWER)[0].strip()  # as read_answer reads it
     return Attempt(
         question.id,
         sample,
@@ -40,6 +40,14 @@ def grade(question: Question, sample: int, completion: Completion) -> Attempt:
 
 AnswerBatch = Callable[[Sequence[int]], Sequence[Sequence[Completion]]]
 """Indices of questions in; for each question its completions out."""
+
+
+def finished_answers(path: Path) -> list[Attempt] | None:
+    """The attempts in `path`, None if they are not all there yet."""
+    if not path.is_file():
+        return None
+    remove(path.with_name(path.name + UNFINISHED))  # a kill between the last two steps leaves it
+    return read_records(path, Attempt)
 
 
 def answer_all(
@@ -58,9 +66,7 @@ def answer_all(
     """
     unfinished = path.with_name(path.name + UNFINISHED)
     attempts, finished = _finished(unfinished, batches, samples)
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text("".join(to_json(attempt) + "\n" for attempt in attempts), encoding="utf-8")
+    write_records(unfinished, attempts)  # without the torn line, before the next one comes after it
     with progress(description, len(questions) * samples, "answers", len(attempts)) as advance:
         for batch in batches[finished:]:
             new = [

@@ -7,11 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from tutelage.evaluation.accuracy import accuracy
-from tutelage.records import Attempt
-from tutelage.rounds.answering import answer_all, prompts_for
+from tutelage.rounds.answering import answer_all, finished_answers, prompts_for
 from tutelage.rounds.run import Run
 from tutelage.student.sampling import Completion, greedy_batch, plan_batches
-from tutelage.workspace import read_json, read_records, write_json
+from tutelage.workspace import read_json, write_json
 
 
 def evaluate(run: Run, number: int) -> dict[str, Any]:
@@ -24,9 +23,8 @@ def evaluate(run: Run, number: int) -> dict[str, Any]:
     if place.evaluation.is_file():
         return dict(read_json(place.evaluation))
     questions = [*run.questions["test"], *run.questions["held-out"]]
-    if place.answers.is_file():
-        attempts = read_records(place.answers, Attempt)
-    else:
+    attempts = finished_answers(place.answers)
+    if attempts is None:
         student = run.student(number)
         prompts = prompts_for(run, questions)
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from tutelage.records import Attempt, Mistake
-from tutelage.rounds.answering import answer_all, prompts_for
+from tutelage.rounds.answering import answer_all, finished_answers, prompts_for
 from tutelage.rounds.run import Run
 from tutelage.seeds import derive_seed
 from tutelage.student.sampling import Completion, Sampling, plan_batches, sample_batch
@@ -19,8 +19,8 @@ def exam(run: Run, number: int) -> list[Attempt]:
     Writes exam.jsonl, question by question. Done already: reads it.
     """
     path = run.round(number).exam
-    if path.is_file():
-        return read_records(path, Attempt)
+    if (finished := finished_answers(path)) is not None:
+        return finished
     settings, questions = run.recipe.exam, run.questions["train"]
     student = run.student(number - 1)
     prompts = prompts_for(run, questions)

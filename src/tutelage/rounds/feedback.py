@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from tutelage.config import RecordedTeacherSettings, SampledTeacherSettings
-from tutelage.errors import TutelageError
+from tutelage.errors import TeacherError, TutelageError
 from tutelage.progress import progress
 from tutelage.prompts import solution_text, teacher_prompt
 from tutelage.records import Correction, Mistake, Question, Verdict
@@ -36,6 +36,7 @@ def feedback(run: Run, number: int) -> list[Correction]:
     teacher = build_teacher(run.recipe)
     with Ledger(run.workspace.ledger) as ledger, progress(f"Round {number}  teacher", len(requests), "requests") as bar:
         replies = ask(teacher, requests, ledger, on_reply=lambda _request, _reply: bar(1))
+    _check_outage(run, replies)
     student = run.student(number - 1)
     corrections = [
         correction
@@ -44,6 +45,20 @@ def feedback(run: Run, number: int) -> list[Correction]:
     ]
     write_records(path, corrections)
     return corrections
+
+
+OUTAGE = 0.2
+"""Share of failed requests from which a round waits for a better hour instead of going on without them."""
+
+
+def _check_outage(run: Run, replies: Sequence[Reply]) -> None:
+    """Raises: TeacherError if so many requests failed that the round would be another one than was meant."""
+    failed = [reply.error for reply in replies if reply.error is not None]
+    if isinstance(run.recipe.teacher, SampledTeacherSettings) and len(failed) > OUTAGE * len(replies):
+        raise TeacherError(
+            f"{len(failed)} of {len(replies)} requests to the teacher failed, such as: {failed[0]}. "
+            "The replies that came are kept; `tutelage resume` asks for the missing ones alone."
+        )
 
 
 def questions_to_ask(run: Run, number: int) -> list[tuple[Question, Mistake | None]]:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from tutelage.config import RoundsSettings
 
+ROUNDING = 1e-9
+"""0.30 - 0.25 is a little less than 0.05 in floating point, and still a gain of 0.05."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -27,7 +30,7 @@ def decide(held_out: Sequence[float], settings: RoundsSettings) -> Decision:
         if number == 0:
             continue
         gain = accuracy - held_out[best]
-        without_gain = 0 if gain > 0 and gain >= settings.smallest_gain else without_gain + 1
+        without_gain = 0 if gain > 0 and gain >= settings.smallest_gain - ROUNDING else without_gain + 1
         if gain > 0:
             best = number
     last = len(held_out) - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -21,7 +21,7 @@ from tutelage.progress import say
 from tutelage.records import AnswerKind, Demonstration, Question, SplitName, StoredQuestion, from_json
 from tutelage.student.model import Student, load_student, save_student
 from tutelage.tasks import load_task
-from tutelage.tasks.split import Split, describe, split_task
+from tutelage.tasks.split import Split, describe, question_key, split_task
 from tutelage.workspace import (
     Round,
     Workspace,
@@ -49,9 +49,10 @@ class Run:
     @cached_property
     def questions(self) -> dict[SplitName, list[Question]]:
         """The questions of each split, as the run was started with."""
-        splits: dict[SplitName, list[Question]] = {"train": [], "held-out": [], "test": [], "left-out": []}
+        splits: dict[SplitName, list[Question]] = {"train": [], "held-out": [], "test": []}
         for stored in read_records(self.workspace.questions, StoredQuestion):
             splits[stored.split].append(stored.question)
+        _check_apart(self.workspace.questions, splits)
         return splits
 
     @cached_property
@@ -163,6 +164,20 @@ def _check_overrides(overrides: Sequence[str]) -> None:
                 f"{key} cannot change in a run that has begun: what is done was done otherwise. "
                 f"These can: {', '.join(_CHANGEABLE)}. For the rest start a new run by `tutelage learn`."
             )
+
+
+def _check_apart(path: Path, splits: Mapping[SplitName, Sequence[Question]]) -> None:
+    """By what is asked and not by id: whatever happened to the file, no test question is trained on.
+
+    Raises: WorkspaceError if a question of the test stands in another part, too.
+    """
+    tested = {question_key(question.text, question.choices) for question in splits["test"]}
+    both = [q.id for q in (*splits["train"], *splits["held-out"]) if question_key(q.text, q.choices) in tested]
+    if both:
+        raise WorkspaceError(
+            f"{len(both)} questions of the training split in {path} stand in the test split too, such as {both[0]!r}. "
+            "The file has changed since the run began: put back a copy, or start a new run."
+        )
 
 
 def split_text(split: Split) -> str:

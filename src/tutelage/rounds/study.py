@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 from tutelage.errors import DataError
@@ -20,7 +21,7 @@ from tutelage.student.model import Student, save_student
 from tutelage.student.separate import LessonSample
 from tutelage.student.training import Step, count_steps
 from tutelage.student.training import study as train
-from tutelage.workspace import UNFINISHED, disk_errors, read_records, remove, write_atomically
+from tutelage.workspace import UNFINISHED, disk_errors, read_records, remove, write_atomically, write_text
 
 
 def study(run: Run, number: int) -> None:
@@ -30,7 +31,10 @@ def study(run: Run, number: int) -> None:
     Raises: DataError if the lesson is empty.
     """
     place, settings = run.round(number), run.recipe.study
+    log = _Log(place.training.with_name(place.training.name + UNFINISHED))
     if place.student.is_dir():
+        remove(place.checkpoint)  # a kill between the last steps leaves them
+        remove(log.path)
         return
     triplets = lesson(run, number)
     if not triplets:
@@ -42,7 +46,6 @@ def study(run: Run, number: int) -> None:
     if settings.warmup_steps >= total:
         say(f"Note: the {total} steps of this study all lie in its warm-up of {settings.warmup_steps} steps.")
     rate = settings.learning_rate if number == 1 else settings.later_learning_rate or settings.learning_rate
-    log = _Log(place.training.with_name(place.training.name + UNFINISHED))
     with progress(f"Round {number}  study", total, "steps") as advance:
         began = time.monotonic()
         tokens = 0
@@ -81,7 +84,7 @@ class _Log:
 
     def _keep_before(self, step: int) -> None:
         lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []
-        self.path.write_text("".join(line + "\n" for line in lines[: step - 1]), encoding="utf-8")
+        write_text(self.path, "".join(line + "\n" for line in lines[: step - 1]))
 
     def finish(self, path: Path) -> None:
         path.write_bytes(self.path.read_bytes())
@@ -98,6 +101,7 @@ def encode_lesson(run: Run, student: Student, triplets: Sequence[Triplet]) -> li
     before = demonstrations_text(run.demonstrations)
     limit = student.context
 
+    @cache  # a positive is another sample's anchor, and a mistake may be several samples' negative
     def encode(question: Question, rationale: str, answer: str | None) -> Sample | None:
         asked = question_text(question.text, question.choices) + f"\n{REASONING}"
         # A mistake without an answer reads as the student left it.

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tutelage.student.model import Student
+from tutelage.student.model import Student, safetensors_errors
 from tutelage.workspace import write_atomically
 
 
@@ -27,7 +27,12 @@ def save_checkpoint(
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"{key}/{name}"] = value.contiguous()
     metadata = {"step": str(step), "fingerprint": fingerprint}
-    write_atomically(path, lambda partial: save_file(tensors, str(partial), metadata=metadata))
+
+    def write(partial: Path) -> None:
+        with safetensors_errors():
+            save_file(tensors, str(partial), metadata=metadata)
+
+    write_atomically(path, write)
 
 
 def load_checkpoint(path: Path, student: Student, optimizer: torch.optim.Optimizer, fingerprint: str) -> int:

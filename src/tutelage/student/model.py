@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,10 +86,17 @@ def save_student(student: Student, folder: Path) -> None:
     Plain `from_pretrained` loads what is saved, and its `generate` stops where the student does.
     Raises: OSError if it cannot be written.
     """
-    try:
+    with safetensors_errors():
         student.model.save_pretrained(folder)
         student.tokenizer.save_pretrained(folder)
-    except SafetensorError as error:  # that is how a full disk shows itself here
+
+
+@contextlib.contextmanager
+def safetensors_errors() -> Iterator[None]:
+    """Raises OSError where safetensors, which has an error of its own, could not write: on a full disk above all."""
+    try:
+        yield
+    except SafetensorError as error:
         full = "os error 28" in str(error)
         raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from transformers import get_scheduler
 from tutelage.config import StudySettings
 from tutelage.errors import StudentError
 from tutelage.seeds import derive_seed
-from tutelage.student.batching import plan_epoch
+from tutelage.student.batching import count_batches, plan_epoch
 from tutelage.student.checkpoint import load_checkpoint, save_checkpoint
 from tutelage.student.losses import joint_loss
 from tutelage.student.model import Student, autocast
@@ -45,7 +45,7 @@ def count_steps(lesson: Sequence[LessonSample], settings: StudySettings) -> int:
     """Optimizer steps that a study of this lesson takes."""
     if settings.steps is not None:
         return settings.steps
-    return settings.epochs * len(plan_epoch([sample.question_id for sample in lesson], settings.batch_size, 0))
+    return settings.epochs * count_batches([sample.question_id for sample in lesson], settings.batch_size)
 
 
 def study(
@@ -159,5 +159,7 @@ def _learning_rates(
 def _fingerprint(lesson: Sequence[LessonSample], settings: StudySettings, learning_rate: float, seed: int) -> str:
     # How often to save and how much fits in memory change no result, so they may change on resuming.
     decisive = settings.model_dump(mode="json", exclude={"checkpoint_steps", "micro_batch_size"})
-    content = json.dumps([decisive, learning_rate, seed, [asdict(sample) for sample in lesson]])
-    return hashlib.sha256(content.encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps([decisive, learning_rate, seed]).encode())
+    for sample in lesson:
+        digest.update(repr(sample).encode())
+    return digest.hexdigest()

@@ -77,19 +77,21 @@ class OfflineTutor:
 def corrections(question: Question, mistake: Mistake | None) -> list[str]:
     """Right rationales for a question, all different, without answer lines, the best first.
 
-    With a mistake: the one tailored to it, the worked solution, and the tailored one after the step to check.
-    Then, and without a mistake, the worked solution and other ways to put it. None holds the student's wrong step.
+    With a mistake the one tailored to it comes first. Then the worked solution and other ways to put it, and last, with
+    a mistake, the tailored one after the step to check. None holds the student's wrong step.
     Raises: ValueError if the question has no worked solution.
     """
     worked = Worked(question)
     text = worked.text
-    written = [text]
+    written, named = [text], list[str]()
     if mistake is not None:
         comparison = compare(mistake.rationale, question)
         tailored = _joined([*comparison.kept, *comparison.rest], text) if comparison.kept else text
-        written = [tailored, text, *_named(comparison, worked, tailored)]
+        written = [tailored, text]
+        named = _named(comparison, worked, tailored)
     written += [*_in_sequence(worked, text), *_with_quantities(question, text), *_concluded(question, text)]
-    written += _bare(question, worked)
+    # Last: a student that reads many of them learns to say "Check the first step" where nothing is to be checked.
+    written += [*_bare(question, worked), *named]
     return list(dict.fromkeys(one for one in written if one))
 
 
