@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any import reads it: no test may depend on a hub
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ import torch
 
 from tests.tiny import LESSON, make_model, make_tokenizer, save_model
 from tutelage.student.model import Student, load_student
+
+NAMES = ("Ann", "Bo", "Cy", "Di", "Ed", "Flo")
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +58,58 @@ def parrot(tiny_folder: Path) -> Student:
     student.model.eval()
     assert loss.item() < 0.2
     return student
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> Path:
+    """An own task: 36 training and 8 test questions with worked solutions."""
+    path = tmp_path / "questions.jsonl"
+    with path.open("w") as file:
+        for number in range(44):
+            name, have, get = NAMES[number % 6], number % 9 + 1, number // 9 + 2
+            row = {
+                "question": f"{name} has {have} pens and gets {get} more. How many pens are there?",
+                "answer": str(have + get),
+                "rationale": f"{name} has {have} + {get} = {have + get} pens.",
+                "split": "test" if number >= 36 else "train",
+            }
+            file.write(json.dumps(row) + "\n")
+    return path
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, questions: Path, tiny_folder: Path) -> Path:
+    """Two rounds on the own task with the offline tutor."""
+    path = tmp_path / "small.toml"
+    path.write_text(
+        f"""
+[task]
+name = "own"
+file = "{questions}"
+kind = "number"
+held_out_minimum = 6
+[student]
+model = "{tiny_folder}"
+device = "cpu"
+[prompt]
+count = 0
+[teacher]
+kind = "tutor"
+[exam]
+attempts = 2
+max_new_tokens = 40
+batch_size = 8
+[study]
+learning_rate = 3e-3
+epochs = 1
+warmup_steps = 2
+checkpoint_steps = 2
+[rounds]
+limit = 2
+patience = 5
+[evaluation]
+max_new_tokens = 40
+batch_size = 5
+"""
+    )
+    return path

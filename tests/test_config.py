@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.config import Recipe, RecordedTeacherSettings, read_recipe, recipe_to_toml
+from tutelage.config import Recipe, RecordedTeacherSettings, read_recipe, recipe_to_toml, with_absolute_paths
 from tutelage.errors import RecipeError
 
 SMALL = """
@@ -68,6 +68,8 @@ def test_a_teacher_is_read_by_its_kind(recipe: Path) -> None:
         ("task.name=own", ["task.file"]),
         ("task.file=a.jsonl", ["task.file", "own"]),
         ("study.epochs", ["key=value"]),
+        ("study.learning_rate=inf", ["study.learning_rate", "finite"]),
+        ("study.betas=[0.9, 1.0]", ["study.betas", "less than 1"]),
         ("seed.deep=1", ["seed"]),
         ("task=1", ["task"]),
     ],
@@ -118,3 +120,29 @@ def test_shipped_recipes_are_read(path: Path) -> None:
 def test_there_is_a_recipe_for_each_task() -> None:
     names = {path.stem for path in SHIPPED}
     assert {"demo", "paper", "gsm8k", "multiarith", "svamp", "commonsense_qa", "strategy_qa"} <= names
+
+
+def test_a_key_in_the_wrong_place_is_refused_and_not_shown(recipe: Path) -> None:
+    overrides = ["teacher.kind=openai", "teacher.model=m", "teacher.api_key_env=sk-secret-123"]
+    with pytest.raises(RecipeError, match="name of an environment variable") as error:
+        read_recipe(recipe, overrides)
+    assert "secret" not in str(error.value)
+
+
+def test_another_kind_of_teacher_leaves_the_old_ones_keys(recipe: Path) -> None:
+    recipe.write_text(SMALL + 'files = ["a.jsonl"]\nreplies = 3\n')
+    read = read_recipe(recipe, ["teacher.kind=openai", "teacher.model=m"])
+    assert (read.teacher.kind, read.teacher.replies) == ("openai", 3)
+
+
+def test_paths_are_written_out_in_full(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.jsonl").write_text("")
+    read = with_absolute_paths(
+        read_recipe(recipe, ["task.data=d", 'teacher.files=["a*", "pool/*"]', "student.model=."])
+    )
+    assert read.task.data == tmp_path / "d"
+    assert isinstance(read.teacher, RecordedTeacherSettings)
+    assert read.teacher.files == (tmp_path / "a*", Path("pool/*"))  # the other one is looked up in the data
+    assert read.student.model == str(tmp_path)
+    assert with_absolute_paths(read_recipe(recipe)).student.model == "some/model"

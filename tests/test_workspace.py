@@ -88,3 +88,30 @@ def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
         write_atomically(tmp_path / "student", make(text))
     assert [entry.name for entry in (tmp_path / "student").iterdir()] == ["two"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["student"]
+
+
+def test_what_a_kill_left_beside_a_folder_does_not_block_it(tmp_path: Path) -> None:
+    for name in ("student", "student.old", "student.partial"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "old").write_text("old")
+
+    def write(partial: Path) -> None:
+        partial.mkdir()
+        (partial / "new").write_text("new")
+
+    write_atomically(tmp_path / "student", write)
+    assert [entry.name for entry in (tmp_path / "student").iterdir()] == ["new"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["student"]
+
+
+def test_a_path_that_cannot_be_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match="could not be written"):
+        Workspace.create(tmp_path / ("x" * 300))
+
+
+def test_the_way_out_of_a_damaged_file_is_one_that_leads_out(tmp_path: Path) -> None:
+    (tmp_path / "round-1").mkdir()
+    for name, words in (("round-1/round.json", "makes it anew"), ("demonstrations.json", "Put back a copy")):
+        (tmp_path / name).write_text("{")
+        with pytest.raises(WorkspaceError, match=words):
+            read_json(tmp_path / name)

@@ -7,6 +7,7 @@ is an error that names the key, the value seen and, for a misspelt key, the near
 from __future__ import annotations
 
 import difflib
+import glob
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -278,6 +279,35 @@ def recipe_from_table(table: Mapping[str, Any], source: str) -> Recipe:
     except ValidationError as error:
         lines = [_explain(detail, Recipe) for detail in error.errors()]
         raise RecipeError(f"{source}:\n" + "\n".join(f"  {line}" for line in lines)) from None
+
+
+def with_absolute_paths(recipe: Recipe) -> Recipe:
+    """The recipe with every path written out in full, so that a run resumes from any working folder."""
+
+    def absolute(path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser().resolve()
+
+    model = Path(recipe.student.model).expanduser()
+    parts: dict[str, Section] = {
+        "task": recipe.task.model_copy(update={"data": absolute(recipe.task.data), "file": absolute(recipe.task.file)}),
+        "prompt": recipe.prompt.model_copy(
+            update={
+                name: absolute(getattr(recipe.prompt, name)) for name in PromptSettings.model_fields if name != "count"
+            }
+        ),
+    }
+    if model.exists():
+        parts["student"] = recipe.student.model_copy(update={"model": str(model.resolve())})
+    if isinstance(recipe.teacher, RecordedTeacherSettings):
+        here = Path.cwd()
+        files = tuple(here / file if _stands_for_files(here, file) else file for file in recipe.teacher.files)
+        parts["teacher"] = recipe.teacher.model_copy(update={"files": files})
+    return recipe.model_copy(update=parts)
+
+
+def _stands_for_files(folder: Path, pattern: Path) -> bool:
+    # glob.glob, since a bad pattern fits nothing there, and is refused in its place; Path.glob raises.
+    return not pattern.is_absolute() and bool(glob.glob(str(pattern), root_dir=folder))  # noqa: PTH207
 
 
 def recipe_to_toml(recipe: Recipe) -> str:

@@ -59,7 +59,24 @@ _FORM: dict[AnswerKind, str] = {
     "yes/no": "Yes or No",
     "text": "the answer alone, worded as in the hint",
 }
-_MARKERS = "|".join(re.escape(marker) for marker in ("Question:", "Answer Choices:", REASONING, WRONG, HINT, BETTER))
+_PARTS = ("Question", "Answer Choices", *(marker.rstrip(":") for marker in (REASONING, WRONG, HINT, BETTER)))
+_MARKERS = "|".join(part.replace(" ", r"\s+") for part in _PARTS)
+_COLON = r"[\s*_]*[:：]"
+_PART_LINE = re.compile(rf"(?:^|\n)[\s*_#>]*+(?:{_MARKERS}){_COLON}", re.IGNORECASE)
+_ANSWER_LINE = re.compile(rf"(?:^|(?<=\n))[^\S\n]*{ANSWER}[^\S\n]*", re.IGNORECASE)
+_ANY_MARKER = re.compile(rf"({_MARKERS}|Answer)(?:{_COLON})+", re.IGNORECASE)
+_BREAK_BEFORE_PART = re.compile(rf"[^\S\n]*+\n\s*+(?=(?:{_MARKERS}|Answer)\s*:)", re.IGNORECASE)
+_MENTION = re.compile(
+    r"""\bthe\s+(?P<hint>hint)s?\b
+    | \b(?P<hinted>hint)(?:s|ed)?\b(?!\s+(?:at|of)\b)        # "a hint of lemon", "clouds hint at rain"
+    | \b(?:the|this)\s+(?P<student>student)\b                # "a student", "the students" may be the subject
+    | \b(?P<student_s>student)['’]s\s+(?:\w+\s+){0,2}(?:mistake|error|solution|reasoning|answer|attempt)
+    | \b(?:wrong|incorrect|mistaken|faulty|flawed|erroneous|previous|given|provided|original)\s+
+      (?P<solution>solution|reasoning|rationale|attempt)
+    | \bthe\s+(?P<mistake>mistake|error)\s+(?:is|was|in|here|made)\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 
 
 def teacher_prompt(
@@ -76,7 +93,7 @@ def teacher_prompt(
     """
     shots = [(_demonstration_request(demo, mistake is not None), demo) for demo in demonstrations]
     wrong = None if mistake is None else _wrong_solution(mistake)
-    asked = _request(question_text(question.text, question.choices), wrong, question.answer, question.choices)
+    asked = _request(question.text, wrong, question.answer, question.choices)
     if endpoint == "completion":
         solved = "".join(text + solution_text(demo.rationale, demo.answer) + SEPARATOR for text, demo in shots)
         return _instruction(question.kind, mistake is not None) + SEPARATOR + solved + asked
@@ -104,24 +121,59 @@ def _instruction(kind: AnswerKind, with_mistake: bool) -> str:
 
 def _demonstration_request(demo: Demonstration, with_mistake: bool) -> str:
     wrong = demo.wrong_rationale if with_mistake else None
-    return _request(question_text(demo.question, demo.choices), wrong, demo.answer, demo.choices)
+    return _request(demo.question, wrong, demo.answer, demo.choices)
 
 
 def _request(question: str, wrong: str | None, answer: str, choices: Sequence[str]) -> str:
     place = ord(answer) - ord("A") if choices and len(answer) == 1 else -1
     right = f"{answer} ({choices[place]})" if 0 <= place < len(choices) else answer
-    lines = [question] if wrong is None else [question, f"{WRONG} {wrong}"]
+    asked = question_text(_in_line(question), [_in_line(choice) for choice in choices])
+    lines = [asked] if wrong is None else [asked, f"{WRONG} {wrong}"]
     return "\n".join([*lines, f"{HINT} The right answer is {right}.", REASONING if wrong is None else BETTER])
 
 
+def _in_line(text: str) -> str:
+    """A question's or a choice's text, where no line of its own can pass for the next part of the request."""
+    return _BREAK_BEFORE_PART.sub(" ", text)
+
+
 def _wrong_solution(mistake: Mistake) -> str:
-    """The student's text as data: nothing in it can pass for a part of the prompt."""
-    text = re.split(rf"(?:^|\n)[^\S\n]*(?:{_MARKERS})", mistake.rationale.strip(), maxsplit=1, flags=re.IGNORECASE)[0]
-    text = re.sub(rf"(?:^|(?<=\n))[^\S\n]*{ANSWER}[^\S\n]*", "So the answer is ", text, flags=re.IGNORECASE)
+    """The student's text as data: nothing in it can pass for a part of the prompt.
+
+    It ends where a line begins a part ("Hint: ..."); a part's name that stands elsewhere loses its colon.
+    """
+    text = _PART_LINE.split(mistake.rationale.strip(), maxsplit=1)[0]
+    text = _without_markers(_ANSWER_LINE.sub("So the answer is ", text))
     text = re.sub(r"\s*\n\s*", "\n", text).strip() or "(nothing)"
     if mistake.answer is None:
         return f"{text} (It gives no answer.)"
-    told = re.search(r"answer is\b([^\n]*)$", text)
-    if told and mistake.answer.casefold() in told[1].casefold():
+    answer = " ".join(_without_markers(mistake.answer).split())
+    if _states(text, answer):
         return text
-    return f"{text if text[-1] in '.!?)' else text + '.'} So the answer is {mistake.answer}."
+    return f"{text if text[-1] in '.!?)' else text + '.'} So the answer is {answer}."
+
+
+def _without_markers(text: str) -> str:
+    return _ANY_MARKER.sub(r"\1", text)
+
+
+def _states(text: str, answer: str) -> bool:
+    """Whether the text's last line ends with "the answer is" and this answer, as a word or a number of its own."""
+    *_, told = re.split(r"\banswer is\b", text, flags=re.IGNORECASE)
+    if told == text or "\n" in told.strip():
+        return False
+    alone = rf"(?<![\w.,/−-])(?<![−-]\s){re.escape(answer)}(?![\w/%]|[.,]\d|\s%)"
+    if len(answer) == 1 and answer.isalpha():  # "a" is mostly an article
+        return re.search(alone, told) is not None or f"({answer})".casefold() in told.casefold()
+    return re.search(alone, told, re.IGNORECASE) is not None
+
+
+def mentions_prompt(rationale: str, question: Question) -> bool:
+    """Whether a reply's reasoning speaks of the request: its hint, its student or the wrong solution in it.
+
+    The student sees none of them, and would learn to invent them. A word that the question or its choices use
+    as well is no such sign.
+    """
+    asked = "\n".join([question.text, *question.choices])
+    words = {match[match.lastgroup or 0].casefold() for match in _MENTION.finditer(rationale)}
+    return any(re.search(rf"\b{word}", asked, re.IGNORECASE) is None for word in words)

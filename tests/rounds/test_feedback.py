@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 
 import pytest
 
 from tests.openai_server import OpenAIServer
-from tests.rounds.conftest import finished_exam, tutor_run
+from tests.rounds.small import finished_exam, tutor_run
+from tests.tiny import make_model, make_tokenizer, save_model
 from tutelage.config import read_recipe
 from tutelage.errors import DataError, TeacherError, TutelageError
 from tutelage.records import Correction, Question
@@ -18,6 +20,10 @@ from tutelage.rounds.run import Run
 from tutelage.student.model import Student
 from tutelage.teacher.protocol import Reply, Request
 
+LONGER = (
+    "exam.max_new_tokens=120",
+    "evaluation.max_new_tokens=120",
+)  # the server's replies are longer than the tutor's
 QUESTION = Question("a", "Ann has 2 pens and gets 3 more. How many pens are there?", "5", "number")
 
 
@@ -83,7 +89,7 @@ def test_an_api_teacher_sees_the_mistake_and_the_gold_answer(
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with OpenAIServer() as server:
-        overrides = ["teacher.kind=openai", "teacher.model=m", f"teacher.base_url={server.url}"]
+        overrides = ["teacher.kind=openai", "teacher.model=m", f"teacher.base_url={server.url}", *LONGER]
         run = learn(read_recipe(recipe, overrides), tmp_path / "run")
         first, second = feedback(run, 1), feedback(run, 2)
     assert {correction.verdict for correction in first} <= {"kept", "repeated", "too long"}
@@ -100,15 +106,16 @@ def test_an_api_teacher_sees_the_mistake_and_the_gold_answer(
     assert not any(text in request for text in test for request in asked)
 
 
-def test_a_model_in_this_process_can_teach(recipe: Path, tmp_path: Path, tiny_folder: Path) -> None:
-    overrides = ["teacher.kind=local", f"teacher.model={tiny_folder}", "teacher.endpoint=completion"]
-    overrides += ["teacher.max_new_tokens=8", "teacher.device=cpu", "prompt.feedback_demonstrations=none.json"]
-    (tmp_path / "none.json").write_text("[]")
-    overrides[-1] = f"prompt.feedback_demonstrations={tmp_path / 'none.json'}"
+def test_a_model_in_this_process_can_teach(recipe: Path, tmp_path: Path) -> None:
+    tokenizer = make_tokenizer(eos_token="<|endoftext|>", pad_token="<|pad|>")
+    model = make_model(len(tokenizer), max_position_embeddings=4096)  # a teacher's prompts are long
+    teacher = save_model(tmp_path / "teacher", model, tokenizer)
+    overrides = ["teacher.kind=local", f"teacher.model={teacher}", "teacher.endpoint=completion"]
+    overrides += ["teacher.max_new_tokens=8", "teacher.device=cpu"]
     run = finished_exam(recipe, tmp_path / "run", 1, *overrides)
     corrections = feedback(run, 1)
     assert len(corrections) == 30 * 4
-    assert {correction.teacher for correction in corrections} == {str(tiny_folder)}
+    assert {correction.teacher for correction in corrections} == {str(teacher)}
 
 
 def test_a_missing_key_shows_before_anything_is_made(
@@ -139,3 +146,25 @@ def test_the_exam_does_not_depend_on_the_batch(recipe: Path, tmp_path: Path) -> 
     runs = [start_run(read_recipe(recipe, [f"exam.batch_size={size}"]), tmp_path / str(size)) for size in (2, 8, 64)]
     first, *others = [[(a.question_id, a.sample, a.text) for a in exam(run, 1)] for run in runs]
     assert all(other == first for other in others)
+
+
+def test_an_outage_is_waited_out_and_nothing_is_asked_twice(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with OpenAIServer(always="server error", faults=deque(["ok"] * 5)) as server:
+        overrides = [
+            "teacher.kind=openai",
+            "teacher.model=m",
+            f"teacher.base_url={server.url}",
+            "teacher.retries=0",
+            *LONGER,
+        ]
+        run = finished_exam(recipe, tmp_path, 1, *overrides)
+        with pytest.raises(TeacherError, match="25 of 30 requests to the teacher failed"):
+            feedback(run, 1)
+        assert not run.round(1).feedback.exists()
+        server.always = "ok"
+        before = len(server.requests)
+        assert {correction.verdict for correction in feedback(run, 1)} <= {"kept", "repeated", "too long"}
+        assert len(server.requests) == before + 25

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.openai_server import OpenAIServer
 from tutelage.config import read_recipe
 from tutelage.errors import WorkspaceError
 from tutelage.records import Attempt, Correction, Mistake, StoredQuestion, Triplet
-from tutelage.rounds import ask, learn, resume
+from tutelage.rounds import ask, learn, resume, start_run
 from tutelage.workspace import read_json, read_records
 
 TESTS = Path(__file__).parents[1]
@@ -138,7 +139,9 @@ KILLS = [
     ("tutelage.teacher.ledger.Ledger.write", 8),  # round 1, feedback
     ("tutelage.rounds.study._Log.add", 3),  # round 1, study, after its first checkpoint
     ("tutelage.rounds.study.save_student", 1),  # round 1, study, before the student is saved
+    ("tutelage.rounds.study.remove", 1),  # round 1, study, when only its leftovers are to be cleared
     ("tutelage.rounds.learn.summarize", 1),  # round 1, after its evaluation
+    ("tutelage.rounds.answering.remove", 1),  # round 2, exam, when only its leftovers are to be cleared
     ("tutelage.rounds.lesson.make_triplets", 1),  # round 2, lesson
     ("tutelage.rounds.learn._link_tree", 1),  # the end
 ]
@@ -166,7 +169,8 @@ def test_killing_a_run_pays_again_for_nothing_that_was_answered(recipe: Path, tm
     with OpenAIServer(log=log) as server:
         teacher = ["teacher.kind=openai", "teacher.model=m", f"teacher.base_url={server.url}", "teacher.concurrency=2"]
         cut = str(tmp_path / "cut")
-        command = ["learn", str(recipe), *teacher, "rounds.limit=1", "--out", cut]
+        longer = ["exam.max_new_tokens=120", "evaluation.max_new_tokens=120"]  # so are the server's replies
+        command = ["learn", str(recipe), *teacher, *longer, "rounds.limit=1", "--out", cut]
         killed = run_cli(*command, kill=("tutelage.teacher.ledger.Ledger.write", 8))
         assert killed.returncode == -9, killed.stderr
         database = sqlite3.connect(tmp_path / "cut" / "teacher.sqlite")
@@ -198,3 +202,49 @@ def test_ctrl_c_leaves_a_run_that_resumes(recipe: Path, tmp_path: Path) -> None:
     assert "tutelage resume" in errors
     assert "Traceback" not in errors
     assert run_cli("evaluate", str(tmp_path / "run"), "--round", "0").returncode == 0  # the lock is free
+
+
+def test_a_run_resumes_from_another_folder(
+    recipe: Path, questions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    overrides = [f"task.file={questions.name}", "teacher.kind=recorded", 'teacher.files=["quest*.jsonl"]']
+    run = learn(read_recipe(Path(recipe.name), [*overrides, "rounds.limit=1"]), Path("run"))
+    run.workspace.release()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    longer = resume(Path("../run"), ["rounds.limit=2"])
+    assert read_json(longer.workspace.outcome)["last_round"] == 2
+
+
+def test_a_start_that_was_cut_short_is_started_again(recipe: Path, tmp_path: Path) -> None:
+    killed = run_cli("learn", str(recipe), "--out", str(tmp_path / "run"), kill=("tutelage.rounds.run.write_text", 1))
+    assert killed.returncode == -9, killed.stderr
+    assert (tmp_path / "run" / "questions.jsonl").is_file()
+    again = run_cli("learn", str(recipe), "rounds.limit=1", "--out", str(tmp_path / "run"))
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_test_question_that_got_into_the_training_split_stops_everything(recipe: Path, tmp_path: Path) -> None:
+    run = start_run(read_recipe(recipe), tmp_path / "run")
+    run.workspace.release()
+    path = run.workspace.questions
+    stolen = next(json.loads(line) for line in path.read_text().splitlines() if '"test"' in line)
+    stolen["split"], stolen["question"]["id"] = "train", "own/innocent"
+    path.write_text(path.read_text() + json.dumps(stolen) + "\n")
+    with pytest.raises(WorkspaceError, match="stand in the test split too"):
+        resume(tmp_path / "run")
+    assert not (tmp_path / "run" / "round-1").exists()
+
+
+def test_a_full_disk_at_a_checkpoint_is_one_clear_error(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("tutelage.student.checkpoint.save_file", full)
+    with pytest.raises(WorkspaceError, match="No space left") as error:
+        learn(read_recipe(recipe, ["rounds.limit=1"]), tmp_path / "run")
+    assert "tutelage resume" in str(error.value)
+    assert not list((tmp_path / "run").rglob("*.partial"))

@@ -19,6 +19,7 @@ from tutelage.rounds.plateau import decide
         ([0.1, 0.3, 0.2, 0.4], 2, 0.0, 3, None),
         ([0.3, 0.1], 1, 0.0, 0, "plateau"),  # teaching that only hurt hands over the untrained student
         ([0.1, 0.3, 0.31], 1, 0.05, 2, "plateau"),  # better, so kept, but too little to go on
+        ([0.25, 0.30], 1, 0.05, 1, None),  # a gain of 0.05, whatever floating point makes of it
         ([0.1, 0.2, 0.3, 0.4, 0.5], 1, 0.0, 4, "limit"),
     ],
 )

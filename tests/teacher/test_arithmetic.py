@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tutelage.teacher.arithmetic import read_steps, show
+from tutelage.teacher.arithmetic import DIGITS, read_numbers, read_steps, show
 
 RIGHT = [
     ("3 cows have 3 * 4 = 12 legs.", ["3 * 4 = 12"]),
@@ -95,6 +95,21 @@ def test_any_chain_is_worth_what_python_says(parts: list[tuple[int, str]]) -> No
 @given(st.text(alphabet="0123456789 +-*/=().,$%xof\n<#•", max_size=80))
 def test_no_text_breaks_it(text: str) -> None:
     read_steps(text)
+
+
+@given(st.integers(1, 20_000), st.sampled_from(["{}", "1 + {} = 2", "2 * 3 = {}", "0.{} * 2 = 4", "${}%", "1,{}"]))
+def test_a_number_of_any_length_is_read_or_left_alone(length: int, form: str) -> None:
+    text = form.format("7" * length)
+    steps = read_steps(text)
+    assert all(number < 10**DIGITS for number in read_numbers(text))
+    if length > DIGITS:
+        assert not [equation for step in steps for equation in step.equations]
+
+
+def test_long_products_can_be_shown() -> None:
+    ((equation,),) = [step.equations for step in read_steps(" * ".join(["9" * DIGITS] * 29) + " / 7 = 1")]
+    assert show(equation.value).endswith("/7")
+    assert show(Fraction(10**400) + Fraction(1, 8)).endswith("0.125")
 
 
 def test_numbers_show_as_people_write_them() -> None:

@@ -148,6 +148,15 @@ def test_any_reply_comes_back_as_it_was(
         assert ledger.known([key]) == {key: reply}
 
 
+def test_text_that_cannot_be_written_is_not_taken_for_damage(path: Path) -> None:
+    teacher = ScriptedTeacher()
+    with Ledger(path) as ledger:
+        ask(teacher, REQUESTS[:1], ledger)
+        with pytest.raises(UnicodeError):
+            ledger.write("key", teacher, REQUESTS[1], Reply(("half \ud83d",), ("stop",)))
+        assert ledger.totals()[1].answered == 1
+
+
 @pytest.mark.parametrize(
     "content", [b"not a database, but some text that is long enough", b"SQLite format 3\x00" + b"\xff" * 5000]
 )

@@ -9,9 +9,11 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests import openai_server
 from tests.openai_server import Fault, OpenAIServer
 from tests.teacher.asking import numbered, request
 from tutelage.config import OpenAITeacherSettings
@@ -84,6 +86,76 @@ def test_a_server_that_refuses_n_is_asked_for_single_replies(server: OpenAIServe
     assert [body.get("n", 1) for body in server.requests] == [3, 1, 1, 1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("param", ["n", None])
+def test_n_refused_as_a_parameter_is_noticed_too(
+    server: OpenAIServer, monkeypatch: pytest.MonkeyPatch, param: str | None
+) -> None:
+    message = "Unsupported value: not so many" if param else "Unsupported value: 'n' does not support 3."
+    monkeypatch.setitem(openai_server._STATUS, "refuses n", (400, message, "unsupported_value"))
+    send = openai_server._Handler._send
+
+    def told(handler: openai_server._Handler, status: int, value: dict[str, Any]) -> None:
+        send(handler, status, value | {"error": value["error"] | {"param": param}} if "error" in value else value)
+
+    monkeypatch.setattr(openai_server._Handler, "_send", told)
+    server.always = "refuses n"
+    replies = answers(teacher(server, concurrency=1), [request(numbered(1), 3), request(numbered(2), 3)])
+    assert [len(reply.texts) for reply in replies] == [3, 3]
+    assert [body.get("n", 1) for body in server.requests] == [3, 1, 1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("Your input was flagged", "403"),
+        ("openai/gpt requires moderation on OpenRouter. Your input was flagged for violence.", "403"),
+        ("Not allowed", "content_policy_violation"),
+        ("This goes against our Content Policy.", "forbidden"),
+    ],
+)
+def test_a_refused_content_is_no_wrong_key(
+    server: OpenAIServer, monkeypatch: pytest.MonkeyPatch, message: str, code: str
+) -> None:
+    monkeypatch.setitem(openai_server._STATUS, "forbidden", (403, message, code))
+    server.faults = deque(["forbidden"])
+    flagged, following = answers(teacher(server, concurrency=1), [request(numbered(1)), request(numbered(2))])
+    assert flagged.error == f"HTTP 403: {message}"
+    assert following.error is None
+
+
+def test_a_flagged_account_stops_at_once(server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(openai_server._STATUS, "forbidden", (403, "Your account was flagged.", "forbidden"))
+    server.always = "forbidden"
+    with pytest.raises(TeacherError, match="refuses the key"):
+        answers(teacher(server), [request(numbered(1))])
+
+
+@pytest.mark.parametrize("completion", [False, True])
+def test_half_a_character_is_kept_as_one_that_can_be_written(
+    server: OpenAIServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, completion: bool
+) -> None:
+    said = {"text": "ok \ud83d"} if completion else {"message": {"role": "assistant", "content": "ok \ud83d"}}
+    monkeypatch.setattr(
+        openai_server, "answered", lambda *_: {"choices": [{"index": 0, "finish_reason": "length", **said}]}
+    )
+    one = teacher(server, endpoint="completion" if completion else "chat")
+    with Ledger(tmp_path / "teacher.sqlite") as ledger:
+        for _ in range(2):
+            (reply,) = ask(one, [request(numbered(1), 1, completion=completion)], ledger)
+            assert reply.texts == ("ok \ufffd",)
+    assert len(server.requests) == 1
+
+
+def test_half_a_character_in_an_error_can_be_written(
+    server: OpenAIServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(openai_server._STATUS, "bad request", (400, "Filtered: \ud83d", "content_filter"))
+    server.always = "bad request"
+    with Ledger(tmp_path / "teacher.sqlite") as ledger:
+        (reply,) = ask(teacher(server), [request(numbered(1), 1)], ledger)
+    assert reply.error == "HTTP 400: Filtered: \ufffd"
+
+
 def test_unknown_usage_stays_unknown(server: OpenAIServer) -> None:
     server.usage = False
     assert answers(teacher(server), [request(numbered(1))])[0].usage == Usage(None, None)
@@ -149,6 +221,15 @@ def test_no_server_stops_at_once() -> None:
     one = OpenAITeacher(OpenAITeacherSettings(kind="openai", model="tiny", base_url=url, retries=0))
     with pytest.raises(TeacherError, match=r"cannot be reached.*teacher\.base_url"):
         answers(one, [request(numbered(1))])
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "127.0.0.1:8000/v1", "localhost:8000", "http://", "http://a\0b", "a b"])
+def test_an_address_that_is_none_shows_before_anything_is_asked(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TeacherError, match=r"is none: .*teacher\.base_url"):
+        OpenAITeacher(OpenAITeacherSettings(kind="openai", model="tiny", base_url=url))
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://[::1")
+    with pytest.raises(TeacherError, match="OPENAI_BASE_URL"):
+        OpenAITeacher(OpenAITeacherSettings(kind="openai", model="tiny"))
 
 
 def test_what_came_before_the_stop_is_kept(server: OpenAIServer, tmp_path: Path) -> None:

@@ -64,6 +64,12 @@ def test_the_answer_can_be_read_and_none_is_made_up(tmp_path: Path) -> None:
     assert reply.finish_reasons == ("stop", "stop")
 
 
+def test_half_a_character_becomes_one_that_can_be_written(tmp_path: Path) -> None:
+    rows = [{"question": LEGS.text, "rationale": "12 + 4 \ud83d is 16 \U0001f600.", "answer": "\udc00"}]
+    (text,) = reply_to(recorded(write(tmp_path / "pool.jsonl", rows)), request(LEGS)).texts
+    assert text == "12 + 4 \ufffd is 16 \U0001f600.\nAnswer: \ufffd"
+
+
 def test_questions_match_but_for_white_space_case_and_sentence_marks(tmp_path: Path) -> None:
     rows = [{"question": "Ann has 3.5 kg of  rice How much is that", "rationale": "Much."}]
     teacher = recorded(write(tmp_path / "pool.jsonl", rows))

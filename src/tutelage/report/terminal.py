@@ -72,7 +72,7 @@ def outcome_text(run: Run) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One question on its way: the mistake the teacher was shown, what it wrote, and the student's next answer."""
+    """One question on its way: the student's mistake, what the teacher wrote, and the student's next answer."""
 
     question: Question
     round: int
@@ -82,40 +82,49 @@ class Story:
 
 
 def find_stories(run: Run, last: int, candidates: int = 12) -> list[Story]:
-    """Training questions of the last round in which the teacher saw mistakes, asked once more, greedily, of the
-    student that studied the corrections. Those that are right now come first, else in file order.
+    """Training questions with a mistake and a correction, asked once more, greedily, of the student that studied
+    the correction; of the last round in which the teacher was shown mistakes, else of round 1.
+
+    The first `candidates` of the file; those that are right now come first.
     """
-    number = next((n for n in range(last, 0, -1) if _tailored(run, n)), 0)
-    if number == 0:
+    number, corrected = next(
+        ((n, found) for n in range(last, 0, -1) if (found := _corrected(run, n, shown=True))),
+        (1, _corrected(run, 1, shown=False)),
+    )
+    if not corrected:
         return []
-    found = list({correction.question_id: correction for correction in reversed(_tailored(run, number))}.values())
-    found = found[::-1][:candidates]
     questions = {question.id: question for question in run.questions["train"]}
-    asked = [questions[correction.question_id] for correction in found]
+    asked = [questions[correction.question_id] for _, correction in corrected[:candidates]]
     answers = greedy_batch(run.student(number), prompts_for(run, asked), run.recipe.evaluation.max_new_tokens)
     stories = [
-        Story(question, number, correction.mistake, correction, grade(question, 0, answer))
-        for question, correction, answer in zip(asked, found, answers, strict=True)
-        if correction.mistake is not None
+        Story(question, number, mistake, correction, grade(question, 0, answer))
+        for question, (mistake, correction), answer in zip(asked, corrected, answers, strict=False)
     ]
     return sorted(stories, key=lambda story: not story.answer.correct)
 
 
-def _tailored(run: Run, number: int) -> list[Correction]:
+def _corrected(run: Run, number: int, shown: bool) -> list[tuple[Mistake, Correction]]:
+    """Each question's mistake with the first kept correction; what the teacher was shown, or else the first made."""
     place = run.round(number)
     if not place.feedback.is_file() or not place.student.is_dir():
         return []
-    corrections = read_records(place.feedback, Correction)
-    return [correction for correction in corrections if correction.verdict == "kept" and correction.mistake is not None]
+    made = {mistake.question_id: mistake for mistake in reversed(read_records(place.mistakes, Mistake))}
+    pairs: dict[str, tuple[Mistake, Correction]] = {}
+    for correction in read_records(place.feedback, Correction):
+        mistake = correction.mistake if shown else made.get(correction.question_id)
+        if correction.verdict == "kept" and mistake is not None:
+            pairs.setdefault(correction.question_id, (mistake, correction))
+    return list(pairs.values())
 
 
 def story_panel(story: Story) -> RenderableType:
     """A story as a panel. What models wrote is shown as plain text, never as markup."""
     right = story.answer.correct
+    seen = "" if story.correction.mistake is not None else ", not shown the attempt"
     parts = [
         Text(question_text(story.question.text, story.question.choices)),
         _part("Exam, round " + str(story.round), story.mistake.rationale, story.mistake.answer, "red"),
-        _part(story.correction.teacher, story.correction.rationale, story.correction.answer, "blue"),
+        _part(story.correction.teacher + seen, story.correction.rationale, story.correction.answer, "blue"),
         _part(
             "Next answer" + ("" if right else ", still wrong"),
             story.answer.rationale,

@@ -12,9 +12,17 @@ from tutelage.config import (
     RecordedTeacherSettings,
 )
 from tutelage.errors import DataError
+from tutelage.prompts import STOP
 from tutelage.records import Message
-from tutelage.student.model import load_student
-from tutelage.student.sampling import Sampling, plan_batches, render_chat, sample_batch
+from tutelage.student.model import Student, load_student
+from tutelage.student.sampling import (
+    Completion,
+    Sampling,
+    greedy_batch,
+    plan_batches,
+    render_chat,
+    sample_batch,
+)
 from tutelage.teacher.local import GeneratedText, Generator, LocalTeacher
 from tutelage.teacher.openai_client import OpenAITeacher
 from tutelage.teacher.protocol import Teacher
@@ -25,7 +33,7 @@ from tutelage.teacher.tutor import OfflineTutor
 def build_teacher(recipe: Recipe) -> Teacher:
     """The teacher that a recipe names; nothing is asked or loaded yet.
 
-    Raises: TeacherError without a key, DataError without the recorded files.
+    Raises: TeacherError without a key or an address, DataError without the recorded files.
     """
     settings = recipe.teacher
     if isinstance(settings, OpenAITeacherSettings):
@@ -58,13 +66,21 @@ def find_files(patterns: Sequence[Path], data: Path | None) -> tuple[Path, ...]:
 
 
 def _matches(place: Path, pattern: Path) -> list[Path]:
+    """The files, and no folders, that fit. None does where the pattern is no pattern, such as "" or "a/**b"."""
     if pattern.is_absolute():
-        return sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
-    return sorted(place.glob(str(pattern)))
+        place, pattern = Path(pattern.anchor), pattern.relative_to(pattern.anchor)
+    try:
+        return sorted(path for path in place.glob(str(pattern)) if path.is_file()) if pattern.parts else []
+    except ValueError:
+        return []
 
 
 def _generator(settings: LocalTeacherSettings) -> Generator:
-    """Samples a local teacher's replies; its model is loaded when the first request comes."""
+    """Samples a local teacher's replies; its model is loaded when the first request comes.
+
+    At the temperature 0 a prompt gets one reply, the greedy one, however many are asked for: all would be the same.
+    """
+    draws = settings.temperature > 0
 
     def generate(
         prompts: Sequence[tuple[Message, ...] | str], replies: int, seeds: Sequence[int]
@@ -74,11 +90,10 @@ def _generator(settings: LocalTeacherSettings) -> Generator:
             prompt if isinstance(prompt, str) else render_chat(model, [(m.role, m.content) for m in prompt])
             for prompt in prompts
         ]
-        sampling = Sampling(settings.temperature, None, settings.top_p, settings.max_new_tokens)
-        for batch in plan_batches(model, texts, max(1, settings.batch_size // replies)):
-            answers = sample_batch(
-                model, [texts[i] for i in batch], replies, sampling, [seeds[i] for i in batch], complete=None
-            )
+        for batch in plan_batches(
+            model, texts, max(1, settings.batch_size // replies) if draws else settings.batch_size
+        ):
+            answers = _answers(settings, model, [texts[i] for i in batch], replies, [seeds[i] for i in batch])
             for place, completions in zip(batch, answers, strict=True):
                 yield (
                     place,
@@ -88,3 +103,19 @@ def _generator(settings: LocalTeacherSettings) -> Generator:
                 )
 
     return generate
+
+
+def _answers(
+    settings: LocalTeacherSettings, model: Student, texts: Sequence[str], replies: int, seeds: Sequence[int]
+) -> list[list[Completion]]:
+    """One batch: `replies` sampled completions of each text, or the greedy one."""
+    complete = stop_place if settings.endpoint == "completion" else None
+    if settings.temperature == 0:
+        return [[one] for one in greedy_batch(model, texts, settings.max_new_tokens, complete)]
+    sampling = Sampling(settings.temperature, None, settings.top_p, settings.max_new_tokens)
+    return sample_batch(model, texts, replies, sampling, seeds, complete)
+
+
+def stop_place(text: str) -> int | None:
+    """Where a text runs into the first of the texts that a completion endpoint stops at; None if into none."""
+    return min((place for stop in STOP if (place := text.find(stop)) >= 0), default=None)

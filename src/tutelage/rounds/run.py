@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 import tutelage
-from tutelage.config import Recipe, read_recipe, recipe_to_toml
+from tutelage.config import Recipe, read_recipe, recipe_to_toml, with_absolute_paths
 from tutelage.demonstrations import load_demonstrations, load_feedback_demonstrations
 from tutelage.errors import WorkspaceError
 from tutelage.progress import say
@@ -90,6 +90,7 @@ def start_run(recipe: Recipe, folder: Path) -> Run:
     Raises: TutelageError of the kind that fits, before anything is written: all that a run needs is read first.
     """
     check_free(folder)
+    recipe = with_absolute_paths(recipe)
     task = load_task(recipe.task, recipe.seed)
     demonstrations, feedback_demonstrations = _demonstrations(recipe, task.kind)
     for note in task.notes:
@@ -153,6 +154,8 @@ _CHANGEABLE = (
     "teacher.retries",
     "teacher.device",
     "teacher.batch_size",
+    "teacher.files",
+    "task.data",
 )
 
 

@@ -12,9 +12,14 @@ from tutelage.records import Question
 from tutelage.tasks.reading import canonical, read_choice, read_first
 from tutelage.tasks.replies import read_reply, reply_rationale
 
-__all__ = ["canonical", "is_right", "read_answer", "read_reply", "reply_rationale"]
+__all__ = ["canonical", "is_right", "read_answer", "read_reply", "reply_rationale", "student_rationale"]
 
 _MARK = "Answer:"
+_MARK_LABEL = re.compile(  # at the start of its line or of a sentence: "**Final" of "**Final Answer:** 8"
+    r"(?:^|(?<=[.!?:;][ \t]))[ \t>#*_(-]*+(?:(?:so|thus|hence|therefore),?[ \t]++)?(?:(?:the|my)\b[ \t]*+)?"
+    r"(?:(?:final|correct)\b)?[ \t*_]*+\Z",
+    re.IGNORECASE | re.MULTILINE,
+)
 _CONCLUSION = re.compile(r"\banswer is:?\s*([^\n]*)", re.IGNORECASE)
 
 
@@ -34,6 +39,15 @@ def read_answer(text: str, question: Question) -> str | None:
         return None
     conclusions = _CONCLUSION.findall(before)
     return read_choice(conclusions[-1], question.choices) if conclusions else None
+
+
+def student_rationale(text: str) -> str:
+    """The student's reasoning: what stands before the answer that `read_answer` finds, without the mark's own label.
+
+    So nothing of "\\n**Final Answer:** 8" is left; without a mark it is the whole text.
+    """
+    before, mark, _ = text.partition(_MARK)
+    return (_MARK_LABEL.sub("", before) if mark else before).strip()
 
 
 def is_right(answer: str | None, question: Question) -> bool:

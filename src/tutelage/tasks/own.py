@@ -14,6 +14,7 @@ import math
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 from tutelage.errors import DataError, RecipeError
@@ -82,13 +83,15 @@ def _question(place: str, number: int, row: dict[str, Any], kind: AnswerKind) ->
             "no choices, though task.kind is 'choice'" if kind == "choice" else f"choices, though task.kind is {kind!r}"
         )
         raise DataError(f"{place}, has {what}.")
+    if len(choices) > len(ascii_uppercase):
+        raise DataError(f"{place}, has {len(choices)} choices; there can be at most {len(ascii_uppercase)} choices.")
     if rationale is not None and not isinstance(rationale, str):
         raise DataError(f"{place}, has a rationale that is not a text: {rationale!r}.")
     if isinstance(name, bool) or not isinstance(name, str | int) or not str(name).strip():
         raise DataError(f"{place}, has an id that is neither a text nor a whole number: {name!r}.")
     answer = row.get("answer")
-    if kind == "choice" and isinstance(answer, str):
-        answer = _choice(place, answer, choices)
+    if kind == "choice" and isinstance(answer, str | int | float) and not isinstance(answer, bool):
+        answer = _choice(place, str(answer), choices)  # 2 names the choice "2"
     if kind == "yes/no" and isinstance(answer, bool):
         answer = "Yes" if answer else "No"
     return make_question(place, f"own/{name}", row.get("question"), answer, kind, choices, rationale)

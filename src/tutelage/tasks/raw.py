@@ -94,10 +94,23 @@ def make_question(
         raise DataError(f"{place}, has an answer that is no {kind}: {answer!r}.")
     if kind == "choice" and ord(gold) - ord("A") >= len(choices):
         raise DataError(f"{place}, has the answer {answer!r}, but only {len(choices)} choices.")
+    _check_unicode(place, (question_id, text, str(answer), *choices, rationale or ""))
     rationale = rationale.strip() if rationale else None
     return Question(
         question_id, text.strip(), gold, kind, tuple(choice.strip() for choice in choices), rationale or None
     )
+
+
+def _check_unicode(place: str, texts: Iterable[str]) -> None:
+    """Raises: DataError on half of a surrogate pair, which JSON can spell ("\\ud83d") and no file can hold."""
+    for text in texts:
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            broken = text[error.start : error.end]
+            raise DataError(
+                f"{place}, holds {broken!r}, which is only half of a character: {text[:80]!r}. Write the whole one."
+            ) from None
 
 
 def permutation(rows: int) -> tuple[list[int], list[int]]:

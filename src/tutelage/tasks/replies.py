@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from tutelage.records import Question
+from tutelage.tasks.claims import CONTRAST, main_clause, undenied
 from tutelage.tasks.quantities import number_text, numbers_in, plain, whole_number
-from tutelage.tasks.reading import read_choice, read_first
+from tutelage.tasks.reading import YES_NO, read_choice, read_first, words_of
 
 _MARKERS = re.compile(
     r"""
@@ -16,16 +17,38 @@ _MARKERS = re.compile(
     | (?P<heading>^[ \t]*[\#*_]+[ \t]*(?:final\s+)?answer[ \t*_]*$)  # ### Answer
     | (?P<hashes>^[ \t]*\#{4,}(?=[ \t]*\S))                         # #### 8
     | (?P<boxed>\\boxed\s*\{)
-    | (?P<sentence>\banswer\s*(?:\([^()\n]*\)\s*)?(?:is|must\s+be|would\s+be|should\s+be|=)\b\s*:?)
+    | (?P<sentence>\b(?:answer|(?:correct|right|best|most\s+\w+)\s+(?:option|choice))\s*(?:\([^()\n]*\)\s*)?(?:is|must\s+be|would\s+be|should\s+be|=)\b\s*:?)
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
-_SENTENCE_END = re.compile(r"(?<=[^\W\d_]{2}|.[\d)*%$\"])[.!?](?=\s|$)|\n\s*\n")
+_END = r"(?<=[^\W\d_]{2}|.[\d)*%$\"])[.!?](?=\s|$)"
+_SENTENCE_END = re.compile(rf"{_END}|\n\s*\n")
 _ENUMERATION = re.compile(r"^[ \t]*(?:(?:step[ \t]*)?\d{1,2}[.):]|[-*•])[ \t]+(?=\S)", re.IGNORECASE | re.MULTILINE)
 _STATED = re.compile(
-    r"(?:^|[.!?:;,(\"*]|\bthen|\bso|\bis|\bor[A-Z]\))\s*(yes|no|true|false)\b(?=\s*(?:[.,!;:)*\"]|$))",
+    rf"(?:^|[.!?:;,(\"*]|\bthen|\bso|\bis)\s*({YES_NO})\b(?=\s*(?:[.,!;:)*\"]|$))",
     re.IGNORECASE | re.MULTILINE,
 )
+_TO_SENTENCE_END = rf"(?:(?!{_END}|{CONTRAST})[^\n])*+(?={_END}|\n|\Z)"
+_IS = r"answer\s+(?:is|was|must\s+be|should\s+be|would\s+be)\s+(?:\w+ly\s+)?"
+_DENIED = re.compile(rf"\b{_IS}not\b{_TO_SENTENCE_END}", re.IGNORECASE)
+_OF_OTHERS = re.compile(
+    rf"""(?:\b(?:student|learner|pupil|child|model)['’]?s?['’]?|\b(?:wrong|incorrect|previous|earlier|original))
+    \s+(?:\w+\s+)?answer\s*[*_]*(?:is\b|was\b|=|:){_TO_SENTENCE_END}""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_CALLED_WRONG = re.compile(
+    rf"\banswer\s+(?:is|was)\b(?:(?!{_END}|\b(?:which|that)\s)[^\n])*+"
+    rf"\b(?:which|that)\s+(?:is|was)\s+(?:wrong|incorrect|not\s+(?:right|correct)){_TO_SENTENCE_END}",
+    re.IGNORECASE,
+)
+_COMPARED = re.compile(
+    rf"\b{_IS}(?:(?:more|less|greater|larger|bigger|smaller|fewer|higher|lower)\s+than|at\s+(?:least|most)|between"
+    rf"|divisible|a\s+multiple)\b{_TO_SENTENCE_END}",
+    re.IGNORECASE,
+)
+_ASIDE = re.compile(r"\([^()]*=[^()]*\)")  # "8 (3 + 5 = 8)" explains the 8
+_THOUGHT_START, _THOUGHT_END = (re.compile(rf"<{mark}think(?:ing)?>", re.IGNORECASE) for mark in ("", "/"))
+_FENCE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[ \t]*\w*[ \t]*(?:\n|\Z)", re.MULTILINE)
 _HEDGE = re.compile(r"\([A-Za-z]\)[^.\n]*\b(?:or|and)\s+\(?[A-Za-z]\)")
 _LETTER = re.compile(r"\(\s*([A-Za-z])\s*\)")
 _STATEMENTS = 8  # the last ones that are tried, so that a degenerate reply takes no quadratic time
@@ -50,6 +73,12 @@ _ANSWER_LINE = re.compile(
     r"^[ \t>*_#-]*(?:(?:the\s+)?(?:final\s+|correct\s+)?answer\s*[*_]*\s*:|\#{4,}|\$*\s*\\boxed\s*\{)[^\n]*$",
     re.IGNORECASE | re.MULTILINE,
 )
+_INLINE_ANSWER = re.compile(
+    r"""(?<=\S)(?<!\b[Tt]he)[ \t]++[*_(]*+
+    (?:(?:The[ \t]+)?(?:[Ff]inal[ \t]+|[Cc]orrect[ \t]+)?Answer|(?:Final|Correct|The|The[ \t]final)[ \t]answer)
+    [ \t*_]*+:[^\n]{1,60}\Z""",
+    re.VERBOSE,
+)
 
 
 def read_reply(text: str, question: Question) -> str | None:
@@ -58,16 +87,38 @@ def read_reply(text: str, question: Question) -> str | None:
     The last explicit statement that can be read counts: an "Answer:" line, `#### 8`, `\\boxed{8}`, or
     "the answer is 8". Without one it is the last number, the last yes or no that stands by itself, or
     the last letter in parentheses; for the kind "text" only an explicit statement counts.
-    A reply that settles for two choices at once, "(b) refrigerator or (d) fridge", states none.
+    A reply that settles for two choices at once, "(b) refrigerator or (d) fridge", states none. What is said about
+    another answer, "the answer is not 7" or "the student's answer is 7", is no statement.
     """
-    text = _own_part(_CALCULATOR.sub("", text))
+    text = _without_disclaimed(_cleaned(text), question)
     for mark, segment in reversed(list(_statements(text))):
-        if question.kind == "choice" and _HEDGE.search(segment):
+        if question.kind == "choice" and _HEDGE.search(main_clause(segment)):
             return None
         answer = _read_statement(mark, segment, question)
         if answer is not None:
             return answer
     return _read_last(text, question)
+
+
+def _cleaned(text: str) -> str:
+    """A reply without what is no part of it: a reasoning model's thoughts, calculator marks, code fences, questions.
+
+    Thoughts that are cut off take all the rest; where the prompt opened them, only their end is in the reply.
+    """
+    text = _THOUGHT_START.split(_THOUGHT_END.split(text.replace("\r\n", "\n"))[-1], maxsplit=1)[0]
+    return _own_part(_FENCE.sub("", _CALCULATOR.sub("", text)))
+
+
+def _without_disclaimed(text: str, question: Question) -> str:
+    """A reply without the sentences on what the answer is not, on others' answers, and on its mere bounds."""
+    for pattern in (_OF_OTHERS, _CALLED_WRONG):
+        text = pattern.sub("", text)
+    if question.kind in ("number", "percentage"):
+        text = _COMPARED.sub("", text)
+    # A yes or no is itself denied, "not true"; and "not happy" may be one of the choices.
+    if question.kind != "yes/no" and not any(words_of(choice).startswith("not ") for choice in question.choices):
+        text = _DENIED.sub("", text)
+    return text
 
 
 def _statements(text: str) -> Iterator[tuple[str, str]]:
@@ -110,11 +161,15 @@ def _read_statement(mark: str, segment: str, question: Question) -> str | None:
 
 
 def _number_of(segment: str, question: Question) -> str | None:
-    """The number that a statement comes to: after its last "=", an expression's value, else the first number."""
+    """The number that a statement comes to: after its last "=", an expression's value, else the first number.
+
+    Its reasons are left aside: "8 (since 5 - 3 = 2)" comes to 8.
+    """
     share = question.kind == "percentage"
-    part = segment.rpartition("=")[2]
-    if next(numbers_in(part, share), None) is None:
-        part = segment
+    segment = undenied(segment)
+    clause = main_clause(_ASIDE.sub("", segment))
+    parts = (clause.rpartition("=")[2], clause, segment)
+    part = next((part for part in parts if next(numbers_in(part, share), None) is not None), segment)
     value = whole_number(part, share)
     if value is None:
         value = next(numbers_in(part, share), None)
@@ -152,17 +207,20 @@ def reply_rationale(text: str, question: Question) -> str:
     """A reply's reasoning as the student is to write it; "" if nothing is left.
 
     Left out: a leading label ("Better reasoning:", "Here is a solution:"), calculator marks (`<<3*4=12>>`),
-    everything from a further "Question:" on, and the answer line at the end with whatever comes after it.
+    `<think>` thoughts, code fences, everything from a further "Question:" on, and the answer line at the end with
+    whatever comes after it, or an "Answer: 8" that ends the last line.
     Where the reply answers first and explains then, the explanation is kept. An "Answer:" that remains in
     the middle (a heading, or the answer to a step) loses that word, since the student's answer is read at the
     first "Answer:". Everything else stays, line breaks and a closing "So the answer is 8." included.
     """
-    text = _ANSWER_HEADING.sub("", _own_part(_CALCULATOR.sub("", text.replace("\r\n", "\n"))))
-    text = _without_labels(text)
+    text = _without_labels(_ANSWER_HEADING.sub("", _cleaned(text)))
     lines = [line for line in _ANSWER_LINE.finditer(text) if _states_answer(line[0], question)]
     if lines:
         before, after = text[: lines[-1].start()], text[lines[-1].end() :]
         text = before if _without_labels(_ANSWER_LABEL.sub("", before)).strip() else after
+    text = text.rstrip()
+    if (last := _INLINE_ANSWER.search(text)) and _states_answer(last[0], question):
+        text = text[: last.start()]
     while _ANSWER_LABEL.search(text):  # again, since what is left of "AnsAnswer:wer:" is one more
         text = _ANSWER_LABEL.sub("", text)
     text = _without_labels(text)

@@ -14,6 +14,8 @@ from fractions import Fraction
 
 LONGEST = 60
 """Tokens of an expression beyond which it is not read, so that odd text cannot cost time."""
+DIGITS = 100
+"""Characters of a number beyond which it is not read: the interpreter refuses to convert more than 4300."""
 UNIT = 3
 """Words that may stand between a number and a sign: "2 meters per plant"."""
 
@@ -103,8 +105,11 @@ def show(number: Fraction) -> str:
     """A number as people write it: "12", "2.5", or "10/3" where no short decimal is exact."""
     if number.denominator == 1:
         return str(number.numerator)
-    short = f"{float(number):.4f}".rstrip("0")
-    return short if Fraction(short) == number else str(number)
+    scaled = number * 10_000
+    if scaled.denominator != 1:
+        return str(number)
+    whole, part = divmod(abs(scaled.numerator), 10_000)  # exact, where a float rounds or overflows
+    return f"{'-' if number < 0 else ''}{whole}.{part:04}".rstrip("0")
 
 
 def _fraction(text: str) -> Fraction:
@@ -118,6 +123,8 @@ def _tokens(text: str) -> list[_Token]:
         percent = match["percent"] is not None
         kind = "number" if percent else {"open": "(", "close": ")", "equals": "="}.get(kind, kind)
         found = match["number"] if kind == "number" else match[0]
+        if kind == "number" and len(found) > DIGITS:
+            kind = "break"
         tokens.append(_Token(kind, _SIGNS.get(found, found), match.start(), match.end(), percent))
     return tokens
 

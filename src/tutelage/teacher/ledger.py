@@ -176,10 +176,11 @@ class Ledger:
 
     @contextlib.contextmanager
     def _mending(self) -> Iterator[None]:
-        # One place that turns SQLite's errors into the user's; an IntegrityError would be a bug of ours.
+        # One place that turns SQLite's errors into the user's; an IntegrityError would be a bug of ours,
+        # and so would text that cannot be written: neither says anything about the file.
         try:
             yield
-        except sqlite3.IntegrityError:
+        except (sqlite3.IntegrityError, UnicodeError):
             raise
         except sqlite3.OperationalError as error:
             raise WorkspaceError(

@@ -28,6 +28,7 @@ class Generator(Protocol):
     ) -> Iterator[tuple[int, tuple[GeneratedText, ...]]]:
         """Yields (place in `prompts`, its `replies` texts) as they are done, in any order.
 
+        Fewer texts where no more can differ, as at the temperature 0.
         prompts: chat messages, or one text to continue. seeds: one a prompt, 0 <= seed < 2**60, so that what
         a prompt gets does not hang on its neighbours.
         """

@@ -16,7 +16,7 @@ from tutelage.errors import TeacherError
 from tutelage.prompts import STOP
 from tutelage.records import Message
 from tutelage.teacher.openai_errors import RequestFailedError, explain
-from tutelage.teacher.protocol import Reply, Request, Usage
+from tutelage.teacher.protocol import Reply, Request, Usage, clean_text
 from tutelage.teacher.stream import stream
 
 SERVICE = "https://api.openai.com/v1"
@@ -44,12 +44,13 @@ class OpenAITeacher:
 
     An endpoint that ignores or refuses `n` is noticed at its first reply; from then on each text is asked for alone.
     The key comes from the environment variable that the settings name; local servers do without.
-    Raises: TeacherError if the OpenAI service is meant and there is no key.
+    Raises: TeacherError if the address is none, or the OpenAI service is meant and there is no key.
     """
 
     def __init__(self, settings: OpenAITeacherSettings) -> None:
         self._settings = settings
         self._url = settings.base_url or os.environ.get("OPENAI_BASE_URL") or SERVICE
+        _check_address(self._url)
         self._key = _key(settings, self._url)
         self._honours_n = True
 
@@ -159,6 +160,22 @@ class OpenAITeacher:
         )
 
 
+def _check_address(url: str) -> None:
+    """Raises: TeacherError if no request could be sent there; said now, and not after hours of exam."""
+    try:
+        address = openai.AsyncOpenAI(base_url=url, api_key="none").base_url
+    except Exception as error:  # InvalidURL is a plain Exception, of a module that depends on the SDK's version
+        reason = str(error)
+    else:
+        if address.scheme in ("http", "https") and address.host:
+            return
+        reason = "it needs http:// or https:// and a host"
+    raise TeacherError(
+        f"The teacher's address {url!r} is none: {reason}. "
+        "Mend teacher.base_url (or OPENAI_BASE_URL), such as http://127.0.0.1:8000/v1."
+    )
+
+
 def _key(settings: OpenAITeacherSettings, url: str) -> SecretStr:
     key = os.environ.get(settings.api_key_env, "").strip()
     if not key and url.rstrip("/") == SERVICE:
@@ -189,7 +206,8 @@ def _choice(choice: object) -> _Choice:
     message = getattr(choice, "message", None)
     text = getattr(choice, "text", None) if message is None else getattr(message, "content", None)
     reason = getattr(choice, "finish_reason", None)
-    return _Choice(text if isinstance(text, str) and text.strip() else None, str(reason or ""))
+    told = clean_text(text) if isinstance(text, str) and text.strip() else None
+    return _Choice(told, clean_text(str(reason or "")))
 
 
 def _count(usage: object, name: str) -> int | None:

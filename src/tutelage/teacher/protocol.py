@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from tutelage.records import Message, Mistake, Question
+
+_LONE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,14 @@ class Teacher(Protocol):
         A request that alone fails comes back as a Reply with `error` set.
         """
         ...
+
+
+def clean_text(text: str) -> str:
+    """A text that came from outside, with U+FFFD for each half of a character ("\\ud83d").
+
+    JSON may hold such a half, as where a limit on tokens cuts an emoji; nothing can write it as UTF-8.
+    """
+    return _LONE.sub("\ufffd", text)
 
 
 def request_key(teacher: Teacher, request: Request) -> str:

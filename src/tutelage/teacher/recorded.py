@@ -15,7 +15,7 @@ from tutelage.config import RecordedTeacherSettings
 from tutelage.errors import DataError
 from tutelage.prompts import ANSWER
 from tutelage.records import Question
-from tutelage.teacher.protocol import Reply, Request
+from tutelage.teacher.protocol import Reply, Request, clean_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def _entry(line: bytes, path: Path, number: int) -> tuple[str, _Entry]:
 
 def _text(rationale: str, answer: str) -> str:
     # The recordings' answer markers were split off; this puts one back that reads.
-    return f"{rationale.strip()}\n{ANSWER} {answer}" if answer else rationale.strip()
+    return clean_text(f"{rationale.strip()}\n{ANSWER} {answer}" if answer else rationale.strip())
 
 
 def _normalised(question: str) -> str:

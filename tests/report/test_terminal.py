@@ -1,0 +1,56 @@
+"""The table and the stories, as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console, RenderableType
+
+from tutelage.config import read_recipe
+from tutelage.records import Attempt, Correction, Mistake, Question
+from tutelage.report.terminal import Story, find_stories, rounds_table, story_panel
+from tutelage.rounds import learn
+from tutelage.workspace import read_json
+
+
+def shown(thing: RenderableType, width: int = 80) -> str:
+    console = Console(width=width, color_system=None, emoji=False)
+    with console.capture() as capture:
+        console.print(thing, markup=False)
+    return capture.get()
+
+
+def test_the_table_has_the_numbers_of_the_files_in_80_columns(recipe: Path, tmp_path: Path) -> None:
+    run = learn(read_recipe(recipe), tmp_path / "run")
+    lines = shown(rounds_table(run, 2)).splitlines()
+    rows = [line.split() for line in lines if line.split() and line.split()[0] in {"0", "1", "2"}]
+    assert [row[0] for row in rows] == ["0", "1", "2"]
+    for number, row in enumerate(rows):
+        low, high = read_json(run.round(number).evaluation)["interval"]
+        assert row[-3:] == [f"{low:.1%}", "-", f"{high:.1%}"]
+        if number:
+            summary = read_json(run.round(number).summary)
+            assert row[2:6] == [
+                str(summary["exam"]["mistakes"]),
+                *(str(summary["feedback"][name]) for name in ("requests", "successes", "rationales")),
+            ]
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_stories_are_of_questions_whose_mistake_was_corrected(recipe: Path, tmp_path: Path) -> None:
+    run = learn(read_recipe(recipe), tmp_path / "run")
+    stories = find_stories(run, 2)
+    assert stories
+    assert all(story.correction.question_id == story.question.id == story.mistake.question_id for story in stories)
+    assert all(story.round == 2 and story.correction.mistake == story.mistake for story in stories)
+    assert all(not story.correction.mistake for story in find_stories(run, 1))
+
+
+def test_what_models_write_is_shown_as_it_is() -> None:
+    question = Question("a", "Is [bold]x[/bold] a tag?", "Yes", "yes/no")
+    mistake = Mistake("a", "[red]no[/red] :100:", None)
+    correction = Correction("a", 2, "teacher", mistake, "[/] yes", "[/] yes", "Yes", "kept")
+    answer = Attempt("a", 0, "[link=x]", "[link=x]", None, False, 3, True)
+    text = shown(story_panel(Story(question, 2, mistake, correction, answer)))
+    for words in ("[bold]x[/bold]", "[red]no[/red] :100:", "[/] yes", "[link=x]", "none that can be read"):
+        assert words in text
