@@ -88,8 +88,19 @@ class Message:
     content: str
 
 
-Verdict = Literal["kept", "wrong answer", "no answer", "no reasoning", "repeated", "too long", "surplus", "failed"]
-"""What became of a teacher's reply. Only "kept" ones are studied; "surplus" were right, but enough were kept."""
+Verdict = Literal[
+    "kept",
+    "wrong answer",
+    "no answer",
+    "no reasoning",
+    "tells of the prompt",
+    "repeated",
+    "too long",
+    "surplus",
+    "failed",
+]
+"""What became of a teacher's reply. Only "kept" ones are studied; "surplus" were right, but enough were kept.
+One that "tells of the prompt" speaks of the hint or of the student's mistake, which the student will never see."""
 
 
 @checked_dataclass(frozen=True, slots=True, config=_STRICT)

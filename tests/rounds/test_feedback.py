@@ -43,6 +43,7 @@ def test_each_reply_gets_its_verdict(recipe: Path, tmp_path: Path, tiny_student:
         "I do not know.",
         "Answer: 5",
         "So and so, " * 60 + "it is 5.\nAnswer: 5",
+        "The hint says 5, so 2 + 3 = 5.\nAnswer: 5",
         "3 + 2 = 5.\nAnswer: 5",
         "It is five: 5.\nAnswer: 5",
     )
@@ -53,6 +54,7 @@ def test_each_reply_gets_its_verdict(recipe: Path, tmp_path: Path, tiny_student:
         "no answer",
         "no reasoning",
         "too long",
+        "tells of the prompt",
         "kept",
         "surplus",
     ]

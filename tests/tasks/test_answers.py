@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tutelage.prompts import solution_text
 from tutelage.records import AnswerKind, Question
-from tutelage.tasks.answers import canonical, is_right, read_answer, read_reply, reply_rationale
+from tutelage.tasks.answers import canonical, is_right, read_answer, read_reply, reply_rationale, student_rationale
 from tutelage.tasks.expressions import evaluate
 from tutelage.tasks.quantities import number_text
 
@@ -21,6 +21,8 @@ CHOICES = ("shirt pocket", "inkwell", "fruit", "fruit basket", "blotter")
 NUMBER = Question("t/0", "How many?", "8", "number")
 CHOICE = Question("t/1", "What absorbs ink?", "E", "choice", CHOICES)
 YES_NO = Question("t/2", "Is it?", "Yes", "yes/no")
+PILLOW = Question("t/8", "What is soft?", "B", "choice", ("sandal", "ladder", "a pillow"))
+MOOD = Question("t/9", "How is he?", "A", "choice", ("not happy", "a pillow", "do not enter"))
 TEXT = Question("t/3", "Which city?", "Paris", "text")
 QUESTIONS = {"number": NUMBER, "choice": CHOICE, "yes/no": YES_NO, "text": TEXT}
 
@@ -115,6 +117,28 @@ def test_a_percentage_is_a_share_only_where_the_task_says_so() -> None:
         (CHOICE, " r\nAnswer: pillow", None),
         (CHOICE, " Blotters absorb. Therefore, the answer is blotter (e).", "E"),
         (CHOICE, " Therefore, the answer is blotter (e).\nAnswer: pillow", None),
+        (PILLOW, "Answer: Choice B", "B"),
+        (PILLOW, "Answer: option b", "B"),
+        (PILLOW, "Answer: letter B", "B"),
+        (PILLOW, "Answer: option a", "A"),
+        (PILLOW, "Answer: option a ladder", "B"),
+        (PILLOW, "Answer: a ladder", "B"),
+        (PILLOW, "Answer: the pillow", "C"),
+        (PILLOW, "Answer: pillow", "C"),
+        (PILLOW, "Answer: not (a) but (b)", "B"),
+        (PILLOW, "Answer: not (a)", None),
+        (PILLOW, "Answer: B (not A)", "B"),
+        (PILLOW, "Answer: the ladder, not the sandal", "B"),
+        (MOOD, "Answer: not happy", "A"),
+        (MOOD, "Answer: not happy (a)", "A"),
+        (MOOD, "Answer: Do not enter.", "C"),
+        (NUMBER, "Answer: not 7 but 8", "8"),
+        (YES_NO, "Answer: Not true", "No"),
+        (YES_NO, "Answer: not entirely true", "No"),
+        (YES_NO, "Answer: It isn't true", "No"),
+        (YES_NO, "Answer: It is not false", "Yes"),
+        (YES_NO, "Answer: Yes or No", None),
+        (YES_NO, "Answer: yes/no", None),
         (YES_NO, " r\nAnswer: No.", "No"),
         (YES_NO, " r\nAnswer: yes", "Yes"),
         (YES_NO, " r\nAnswer: perhaps", None),
@@ -124,6 +148,32 @@ def test_a_percentage_is_a_share_only_where_the_task_says_so() -> None:
 )
 def test_the_students_answer_is_the_first_valid_token(question: Question, text: str, answer: str | None) -> None:
     assert read_answer(text, question) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "rationale"),
+    [
+        (" 3 + 5 = 8.\nAnswer: 8", "3 + 5 = 8."),
+        ("3 + 5 = 8.\n\nFinal Answer: 8", "3 + 5 = 8."),
+        ("3 + 5 = 8.\n**Answer:** 8", "3 + 5 = 8."),
+        ("3 + 5 = 8.\n**Final Answer:** 8\nAnswer: 9", "3 + 5 = 8."),
+        ("3 + 5 = 8.\nSo, the Answer: 8", "3 + 5 = 8."),
+        ("3 + 5 = 8. The final Answer: 8", "3 + 5 = 8."),
+        ("**3 + 5 = 8.** Answer: 8", "**3 + 5 = 8.**"),
+        ("**3 + 5 = 8**\nAnswer: 8", "**3 + 5 = 8**"),
+        ("That is final. Answer: 8", "That is final."),
+        ("They are the\nAnswer: 8", "They are the"),
+        ("Therefore, the answer is blotter (e).", "Therefore, the answer is blotter (e)."),
+        ("Answer: 8", ""),
+    ],
+)
+def test_the_students_reasoning_ends_where_its_answer_begins(text: str, rationale: str) -> None:
+    assert student_rationale(text) == rationale
+
+
+def test_a_denied_yes_is_graded_wrong() -> None:
+    assert not is_right("Not true", YES_NO)
+    assert is_right("It is not false", YES_NO)
 
 
 def test_two_choices_with_the_same_words_need_the_letter() -> None:
@@ -160,6 +210,20 @@ def test_text_compares_but_for_case_outer_punctuation_and_space() -> None:
         "Answer:\n1. She has 5.\n2. She gets 3, so she has 5 + 3 = 8.",
         "3 + 5 = 8\nAnswer: 8\n\nQuestion: What is 4 + 5?\nAnswer: 9",
         "Question: How many are 3 and 5?\nReasoning: 3 + 5 = 8.\nAnswer: 8",
+        "<think>So 3+5.\nThe hint says 9</think>\n3 + 5 = 8.\nAnswer: 8",
+        "So 3+5, or 9?\n</think>\n3 + 5 = 8.",
+        "```\n3+5=8\nAnswer: 8\n```",
+        "The answer is 8. This makes sense since the answer is more than 5.",
+        "Hence the answer is 8.\n\nNote: the student's answer is 7, which is wrong.",
+        "The answer is 8. To say that the answer is 7, which is wrong, would forget one.",
+        "3 + 5 = 8. The student's answer is 7, but it should be 8.",
+        "Correct answer: 8\nStudent's answer: 7",
+        "The student's answer should be 8.",
+        "So the answer is not 7 but 8.",
+        "The answer is not 7. It is 8.",
+        "The answer is 8, not 7.",
+        "Answer: 8 (since 3+5=8, 5-3=2)",
+        "Answer: 8 (3+5=8, 5-3=2)",
     ],
 )
 def test_a_teachers_number_is_read_in_every_style(text: str) -> None:
@@ -177,6 +241,25 @@ def test_a_teachers_number_is_read_in_every_style(text: str) -> None:
         (CHOICE, "The correct answer is **E. blotter**", "E"),
         (CHOICE, "Neither (a) nor (b), so I take (e)", "E"),
         (CHOICE, "So the answer is (b) inkwell or (e) blotter.", None),
+        (NUMBER, "The answer is not 7.", None),
+        (NUMBER, "<think>\nHmm, 9?\nAnswer: 9\n", None),
+        (PILLOW, "The answer is not (a) sandal. It is (b) ladder.", "B"),
+        (PILLOW, "The correct option is B.", "B"),
+        (PILLOW, "The best choice is B.", "B"),
+        (PILLOW, "So the answer is option B", "B"),
+        (PILLOW, "The answer is clearly B", "B"),
+        (PILLOW, "The answer is most likely B.", "B"),
+        (PILLOW, "The answer is B because A is wrong", "B"),
+        (PILLOW, "The answer is (b), since (a) and (c) are no use.", "B"),
+        (PILLOW, "Answer: B (not A)", "B"),
+        (PILLOW, "The answer is a ladder.", "B"),
+        (PILLOW, "The answer is A or B.", None),
+        (PILLOW, "The answer is option A or option B.", None),
+        (MOOD, "The answer is not happy.", "A"),
+        (YES_NO, "The answer is not true.", "No"),
+        (YES_NO, "It is not false", "Yes"),
+        (YES_NO, "That isn't true.", "No"),
+        (YES_NO, "The answer is yes or no", None),
         (YES_NO, "So, the answer is Yes.", "Yes"),
         (YES_NO, "Therefore, the answer is:\n\nB) False", "No"),
         (YES_NO, "No, since it is not. There is no doubt.", "No"),
@@ -204,6 +287,14 @@ def test_a_teachers_reply_is_read_for_every_kind(question: Question, text: str, 
         ("3 + 5 = 8.\nAnswer: 8\n\nQuestion: More?\nAnswer: 9", "3 + 5 = 8."),
         ("Question: More?\nReasoning: 3 + 5 = 8.\nAnswer: 8", "3 + 5 = 8."),
         ("3 + 5 = <<3+5=8>>8. So the answer is 8.", "3 + 5 = 8. So the answer is 8."),
+        ("<think>So 3+5.\nThe hint says 8</think>\n3 + 5 = 8.\nAnswer: 8", "3 + 5 = 8."),
+        ("<think>\nHmm, 9?\nAnswer: 9\n", ""),
+        ("3 + 5 = 8. Answer: 8", "3 + 5 = 8."),
+        ("3 + 5 = 8. **Answer:** 8", "3 + 5 = 8."),
+        ("3 + 5 = 8. So the answer is Answer: 8", "3 + 5 = 8. So the answer is 8"),
+        ("3 + 5 = 8. The final answer: 8\nAnswer: 8", "3 + 5 = 8."),
+        ("3+5=8\n```\nAnswer: 8\n```", "3+5=8"),
+        ("```text\n3+5=8\nAnswer: 8\n```", "3+5=8"),
         ("Answer: 8", ""),
         ("", ""),
     ],
@@ -214,7 +305,7 @@ def test_a_rationale_is_the_reply_without_its_answer_line(text: str, rationale: 
 
 MARKS = ["Answer:", "Answer", "\n", " ", "Question:", "Reasoning:", "####", "**", "=", "the answer is ", "<<1+1=2>>"]
 PIECES = [*MARKS, "8", "-5", "1,000", "1/2", "(e)", "yes", "½", "٤", "-", ".", "%", "^", "word", "\u2028"]
-PIECES += ["\\boxed{", "}", "$", "\\frac{1}{2}"]
+PIECES += ["\\boxed{", "}", "$", "\\frac{1}{2}", "<think>", "</think>", "```", "not ", "or", "option ", "Final ", ". "]
 MESSY = st.one_of(st.text(max_size=300), st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
 
 
@@ -267,6 +358,12 @@ BOMBS = [
     "1e99999999",
     "(" * 39 + "1" + ")" * 39,
     "9!!!!!!!!!",
+    "answer is not ",
+    "answer is that is ",
+    "the student's answer is ",
+    "<think>",
+    "```",
+    " *",
 ]
 
 
@@ -278,6 +375,7 @@ def test_bombs_are_defused(text: str) -> None:
         read_answer(f"Answer: {text}", question)
         read_reply(text, question)
         reply_rationale(text, question)
+        student_rationale(f"{text}Answer: 8")
         canonical(text, question.kind)
     assert time.perf_counter() - start < 10
 

@@ -265,12 +265,42 @@ def test_an_own_tasks_errors_name_the_line(tmp_path: Path, kind: AnswerKind, bad
         ({"answer": "C", "choices": ["x", "y"]}, "line 1, has an answer that is no letter or text of its 2 choices"),
         ({"answer": "z", "choices": ["x", "y"]}, "line 1, has an answer that is no letter or text"),
         ({"answer": "x", "choices": ["x", "x"]}, "line 1, has an answer that is the text of 2 choices"),
+        ({"answer": 3, "choices": ["1", "2"]}, "line 1, has an answer that is no letter or text of its 2 choices: '3'"),
+        ({"answer": "z", "choices": [f"c{n}" for n in range(27)]}, "line 1, has 27 choices; .* at most 26 choices"),
         ({"answer": "x", "choices": "xy"}, "line 1, has choices that are not a list of texts"),
     ],
 )
 def test_a_choice_that_does_not_fit_names_the_line(tmp_path: Path, row: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         load_own(write_lines(tmp_path / "own.jsonl", [{"question": "q", **row}]), "choice")
+
+
+def test_a_number_names_the_choice_with_that_text(tmp_path: Path) -> None:
+    rows = [
+        {"question": "1 + 1?", "choices": ["1", "2"], "answer": 2, "split": "train"},
+        {"question": "1 + 0.5?", "choices": ["1.5", "2"], "answer": 1.5, "split": "test"},
+    ]
+    task = load_own(write_lines(tmp_path / "own.jsonl", rows), "choice")
+    assert [question.answer for question in (*task.train, *task.test)] == ["B", "A"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"),
+    [
+        ("text", {"question": "q \ud83d"}),
+        ("text", {"answer": "\ud83d"}),
+        ("text", {"rationale": "r \ud83d"}),
+        ("text", {"id": "i \ud83d"}),
+        ("choice", {"choices": ["x", "\ud83d"], "answer": "A"}),
+    ],
+)
+def test_half_a_character_names_the_line(tmp_path: Path, kind: AnswerKind, part: dict[str, Any]) -> None:
+    path = write_lines(tmp_path / "own.jsonl", [{"question": "q", "answer": "y"} | part])
+    with pytest.raises(
+        DataError, match=r"own\.jsonl, line 1, holds '.ud83d', which is only half of a character"
+    ) as caught:
+        load_own(path, kind)
+    str(caught.value).encode("utf-8")
 
 
 def test_own_files_that_are_missing_or_empty(tmp_path: Path) -> None:

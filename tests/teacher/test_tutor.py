@@ -31,7 +31,8 @@ def test_it_says_that_it_is_a_stand_in() -> None:
 
 def test_a_correction_keeps_the_students_right_steps_and_mends_the_rest() -> None:
     mistake = Mistake(LEGS.id, "The cows have 3 x 4 = 12 legs. 2 ducks have 2 * 4 = 8 legs. 12 + 8 = 20.", "20")
-    assert corrections(LEGS, mistake)[:3] == [
+    first, second, *_, last = corrections(LEGS, mistake)
+    assert [first, second, last] == [
         "The cows have 3 x 4 = 12 legs. 2 ducks have 2 * 2 = 4 legs. 12 + 4 = 16.",
         LEGS.rationale,
         "Check the second step: 2 * 2 = 4. The cows have 3 x 4 = 12 legs. 2 ducks have 2 * 2 = 4 legs. 12 + 4 = 16.",

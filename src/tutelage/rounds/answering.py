@@ -9,11 +9,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tutelage.progress import progress
-from tutelage.prompts import ANSWER, student_prompt
+from tutelage.prompts import student_prompt
 from tutelage.records import Attempt, Question, from_json, to_json
 from tutelage.rounds.run import Run
 from tutelage.student.sampling import Completion
-from tutelage.tasks.answers import is_right, read_answer
+from tutelage.tasks.answers import is_right, read_answer, student_rationale
 from tutelage.workspace import UNFINISHED, disk_errors, read_records, remove, write_records
 
 
@@ -25,7 +25,7 @@ def prompts_for(run: Run, questions: Iterable[Question]) -> list[str]:
 def grade(question: Question, sample: int, completion: Completion) -> Attempt:
     """The attempt that a completion is."""
     answer = read_answer(completion.text, question)
-    rationale = completion.text.partition(ANSWER)[0].strip()  # as read_answer reads it
+    rationale = student_rationale(completion.text)
     return Attempt(
         question.id,
         sample,

@@ -80,7 +80,6 @@ def _generator(settings: LocalTeacherSettings) -> Generator:
 
     At the temperature 0 a prompt gets one reply, the greedy one, however many are asked for: all would be the same.
     """
-    draws = settings.temperature > 0
 
     def generate(
         prompts: Sequence[tuple[Message, ...] | str], replies: int, seeds: Sequence[int]
@@ -90,9 +89,8 @@ def _generator(settings: LocalTeacherSettings) -> Generator:
             prompt if isinstance(prompt, str) else render_chat(model, [(m.role, m.content) for m in prompt])
             for prompt in prompts
         ]
-        for batch in plan_batches(
-            model, texts, max(1, settings.batch_size // replies) if draws else settings.batch_size
-        ):
+        sequences = replies if settings.temperature > 0 else 1  # of each prompt
+        for batch in plan_batches(model, texts, max(1, settings.batch_size // sequences)):
             answers = _answers(settings, model, [texts[i] for i in batch], replies, [seeds[i] for i in batch])
             for place, completions in zip(batch, answers, strict=True):
                 yield (

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from tutelage.config import RecordedTeacherSettings, SampledTeacherSettings
 from tutelage.errors import TeacherError, TutelageError
 from tutelage.progress import progress
-from tutelage.prompts import solution_text, teacher_prompt
+from tutelage.prompts import mentions_prompt, solution_text, teacher_prompt
 from tutelage.records import Correction, Mistake, Question, Verdict
 from tutelage.rounds.cast import build_teacher
 from tutelage.rounds.exam import mistakes
@@ -133,6 +133,8 @@ def _verdict(
         return "wrong answer"
     if not rationale:
         return "no reasoning"
+    if mentions_prompt(rationale, question):
+        return "tells of the prompt"
     if " ".join(rationale.split()) in kept:
         return "repeated"
     # A student that learns to reason for longer than an exam lets it never gets to its answer.

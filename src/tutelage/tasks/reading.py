@@ -105,9 +105,10 @@ def _letter_in(segment: str) -> str | None:
 
 
 def _by_words(words: str, texts: Sequence[str]) -> str | None:
-    """The choice with these words, an article or the choice's own letter before them or not; or the only one in them."""
+    """The choice with these words, but for an article or its letter before them; or the only one named in them."""
     bare = _ARTICLE.sub("", words, count=1)
-    for candidate, known in ((words, texts), (bare, texts), (bare, [_ARTICLE.sub("", text, count=1) for text in texts])):
+    bare_texts = [_ARTICLE.sub("", text, count=1) for text in texts]
+    for candidate, known in ((words, texts), (bare, texts), (bare, bare_texts)):
         if candidate and known.count(candidate) == 1:
             return _letter(known.index(candidate))
     first, _, rest = words.partition(" ")

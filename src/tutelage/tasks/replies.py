@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from tutelage.records import Question
-from tutelage.tasks.claims import CONTRAST, main_clause, undenied
+from tutelage.tasks.claims import SENTENCE_END, main_clause, undenied, without_disclaimed
 from tutelage.tasks.quantities import number_text, numbers_in, plain, whole_number
-from tutelage.tasks.reading import YES_NO, read_choice, read_first, words_of
+from tutelage.tasks.reading import YES_NO, read_choice, read_first
 
 _MARKERS = re.compile(
     r"""
@@ -17,34 +17,16 @@ _MARKERS = re.compile(
     | (?P<heading>^[ \t]*[\#*_]+[ \t]*(?:final\s+)?answer[ \t*_]*$)  # ### Answer
     | (?P<hashes>^[ \t]*\#{4,}(?=[ \t]*\S))                         # #### 8
     | (?P<boxed>\\boxed\s*\{)
-    | (?P<sentence>\b(?:answer|(?:correct|right|best|most\s+\w+)\s+(?:option|choice))\s*(?:\([^()\n]*\)\s*)?(?:is|must\s+be|would\s+be|should\s+be|=)\b\s*:?)
+    | (?P<sentence>\b(?:answer|(?:correct|right|best|most\s+\w+)\s+(?:option|choice))\s*
+        (?:\([^()\n]*\)\s*)?(?:is|must\s+be|would\s+be|should\s+be|=)\b\s*:?)
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
-_END = r"(?<=[^\W\d_]{2}|.[\d)*%$\"])[.!?](?=\s|$)"
-_SENTENCE_END = re.compile(rf"{_END}|\n\s*\n")
+_SENTENCE_END = re.compile(rf"{SENTENCE_END}|\n\s*\n")
 _ENUMERATION = re.compile(r"^[ \t]*(?:(?:step[ \t]*)?\d{1,2}[.):]|[-*•])[ \t]+(?=\S)", re.IGNORECASE | re.MULTILINE)
 _STATED = re.compile(
     rf"(?:^|[.!?:;,(\"*]|\bthen|\bso|\bis)\s*({YES_NO})\b(?=\s*(?:[.,!;:)*\"]|$))",
     re.IGNORECASE | re.MULTILINE,
-)
-_TO_SENTENCE_END = rf"(?:(?!{_END}|{CONTRAST})[^\n])*+(?={_END}|\n|\Z)"
-_IS = r"answer\s+(?:is|was|must\s+be|should\s+be|would\s+be)\s+(?:\w+ly\s+)?"
-_DENIED = re.compile(rf"\b{_IS}not\b{_TO_SENTENCE_END}", re.IGNORECASE)
-_OF_OTHERS = re.compile(
-    rf"""(?:\b(?:student|learner|pupil|child|model)['’]?s?['’]?|\b(?:wrong|incorrect|previous|earlier|original))
-    \s+(?:\w+\s+)?answer\s*[*_]*(?:is\b|was\b|=|:){_TO_SENTENCE_END}""",
-    re.VERBOSE | re.IGNORECASE,
-)
-_CALLED_WRONG = re.compile(
-    rf"\banswer\s+(?:is|was)\b(?:(?!{_END}|\b(?:which|that)\s)[^\n])*+"
-    rf"\b(?:which|that)\s+(?:is|was)\s+(?:wrong|incorrect|not\s+(?:right|correct)){_TO_SENTENCE_END}",
-    re.IGNORECASE,
-)
-_COMPARED = re.compile(
-    rf"\b{_IS}(?:(?:more|less|greater|larger|bigger|smaller|fewer|higher|lower)\s+than|at\s+(?:least|most)|between"
-    rf"|divisible|a\s+multiple)\b{_TO_SENTENCE_END}",
-    re.IGNORECASE,
 )
 _ASIDE = re.compile(r"\([^()]*=[^()]*\)")  # "8 (3 + 5 = 8)" explains the 8
 _THOUGHT_START, _THOUGHT_END = (re.compile(rf"<{mark}think(?:ing)?>", re.IGNORECASE) for mark in ("", "/"))
@@ -73,8 +55,8 @@ _ANSWER_LINE = re.compile(
     r"^[ \t>*_#-]*(?:(?:the\s+)?(?:final\s+|correct\s+)?answer\s*[*_]*\s*:|\#{4,}|\$*\s*\\boxed\s*\{)[^\n]*$",
     re.IGNORECASE | re.MULTILINE,
 )
-_INLINE_ANSWER = re.compile(
-    r"""(?<=\S)(?<!\b[Tt]he)[ \t]++[*_(]*+
+_INLINE_ANSWER = re.compile(  # after a sentence, since in "so the answer is Answer: 8" it belongs to the sentence
+    r"""(?<=[.!?;)\]}*$%"\d])[ \t]++[*_(]*+
     (?:(?:The[ \t]+)?(?:[Ff]inal[ \t]+|[Cc]orrect[ \t]+)?Answer|(?:Final|Correct|The|The[ \t]final)[ \t]answer)
     [ \t*_]*+:[^\n]{1,60}\Z""",
     re.VERBOSE,
@@ -90,7 +72,7 @@ def read_reply(text: str, question: Question) -> str | None:
     A reply that settles for two choices at once, "(b) refrigerator or (d) fridge", states none. What is said about
     another answer, "the answer is not 7" or "the student's answer is 7", is no statement.
     """
-    text = _without_disclaimed(_cleaned(text), question)
+    text = without_disclaimed(_cleaned(text), question)
     for mark, segment in reversed(list(_statements(text))):
         if question.kind == "choice" and _HEDGE.search(main_clause(segment)):
             return None
@@ -107,18 +89,6 @@ def _cleaned(text: str) -> str:
     """
     text = _THOUGHT_START.split(_THOUGHT_END.split(text.replace("\r\n", "\n"))[-1], maxsplit=1)[0]
     return _own_part(_FENCE.sub("", _CALCULATOR.sub("", text)))
-
-
-def _without_disclaimed(text: str, question: Question) -> str:
-    """A reply without the sentences on what the answer is not, on others' answers, and on its mere bounds."""
-    for pattern in (_OF_OTHERS, _CALLED_WRONG):
-        text = pattern.sub("", text)
-    if question.kind in ("number", "percentage"):
-        text = _COMPARED.sub("", text)
-    # A yes or no is itself denied, "not true"; and "not happy" may be one of the choices.
-    if question.kind != "yes/no" and not any(words_of(choice).startswith("not ") for choice in question.choices):
-        text = _DENIED.sub("", text)
-    return text
 
 
 def _statements(text: str) -> Iterator[tuple[str, str]]:

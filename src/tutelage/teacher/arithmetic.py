@@ -15,7 +15,7 @@ from fractions import Fraction
 LONGEST = 60
 """Tokens of an expression beyond which it is not read, so that odd text cannot cost time."""
 DIGITS = 100
-"""Characters of a number beyond which it is not read: the interpreter refuses to convert more than 4300."""
+"""Digits of a number beyond which it is not read: the interpreter refuses to convert more than 4300."""
 UNIT = 3
 """Words that may stand between a number and a sign: "2 meters per plant"."""
 
@@ -123,7 +123,7 @@ def _tokens(text: str) -> list[_Token]:
         percent = match["percent"] is not None
         kind = "number" if percent else {"open": "(", "close": ")", "equals": "="}.get(kind, kind)
         found = match["number"] if kind == "number" else match[0]
-        if kind == "number" and len(found) > DIGITS:
+        if kind == "number" and sum(map(str.isdecimal, found)) > DIGITS:
             kind = "break"
         tokens.append(_Token(kind, _SIGNS.get(found, found), match.start(), match.end(), percent))
     return tokens
