@@ -216,7 +216,7 @@ def _free(folder: Path) -> Path:
 
 
 def _read(recipe: Path, overrides: list[str], data: Path | None) -> Any:
-    from tutelage.config import read_recipe
+    from tutelage.recipes import read_recipe
 
     return read_recipe(recipe, overrides, {"task.data": str(data)} if data is not None else None)
 

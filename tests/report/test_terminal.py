@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 
-from tutelage.config import read_recipe
+from tutelage.recipes import read_recipe
 from tutelage.records import Attempt, Correction, Mistake, Question
 from tutelage.report.terminal import Story, find_stories, rounds_table, story_panel
 from tutelage.rounds import learn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tutelage.config import read_recipe
+from tutelage.recipes import read_recipe
 from tutelage.rounds import Run, mistakes, start_run, study
 
 

@@ -10,8 +10,8 @@ import pytest
 from tests.openai_server import OpenAIServer
 from tests.rounds.small import finished_exam, tutor_run
 from tests.tiny import make_model, make_tokenizer, save_model
-from tutelage.config import read_recipe
 from tutelage.errors import DataError, TeacherError, TutelageError
+from tutelage.recipes import read_recipe
 from tutelage.records import Correction, Question
 from tutelage.rounds import exam, feedback, learn, mistakes, start_run
 from tutelage.rounds.cast import find_files

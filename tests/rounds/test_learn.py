@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.openai_server import OpenAIServer
-from tutelage.config import read_recipe
 from tutelage.errors import WorkspaceError
+from tutelage.recipes import read_recipe
 from tutelage.records import Attempt, Correction, Mistake, StoredQuestion, Triplet
 from tutelage.rounds import ask, learn, resume, start_run
 from tutelage.workspace import read_json, read_records

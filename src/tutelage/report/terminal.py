@@ -25,7 +25,7 @@ def rounds_table(run: Run, last: int) -> Table:
     Round 0 is the untrained student. Accuracies are those of evaluation.json, with the 95 % interval on the test.
     """
     title = Text(f"{run.recipe.task.name}, {run.workspace.folder}", style="bold")
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
     for heading in ("round", "exam\nwrong", "mis-\ntakes", "re-\nquests", "suc-\ncesses", "ratio-\nnales", "tokens"):
         table.add_column(heading, justify="right")
     for heading in ("held\nout", "test", "95 %\ninterval"):

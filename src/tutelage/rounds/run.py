@@ -14,10 +14,11 @@ from pathlib import Path
 import torch
 
 import tutelage
-from tutelage.config import Recipe, read_recipe, recipe_to_toml, with_absolute_paths
+from tutelage.config import Recipe
 from tutelage.demonstrations import load_demonstrations, load_feedback_demonstrations
 from tutelage.errors import WorkspaceError
 from tutelage.progress import say
+from tutelage.recipes import read_recipe, recipe_to_toml, with_absolute_paths
 from tutelage.records import AnswerKind, Demonstration, Question, SplitName, StoredQuestion, from_json
 from tutelage.student.model import Student, load_student, save_student
 from tutelage.tasks import load_task

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.config import Recipe, RecordedTeacherSettings, read_recipe, recipe_to_toml, with_absolute_paths
+from tutelage.config import Recipe, RecordedTeacherSettings
 from tutelage.errors import RecipeError
+from tutelage.recipes import read_recipe, recipe_to_toml, with_absolute_paths
 
 SMALL = """
 [task]
