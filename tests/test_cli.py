@@ -141,7 +141,7 @@ def test_bad_data_is_one_clear_error(tutelage: Run, tmp_path: Path, tiny_folder:
         (["learn", "absent.toml"], "no recipe at absent.toml"),
         (["learn", "RECIPE", "study.epoch=3"], "did you mean 'epochs'"),
         (["learn", "RECIPE", "task.name=gms8k"], "task.file goes with"),
-        (["learn", str(CONFIGS / "svamp.toml"), "task.name=gms8k"], "did you mean 'gsm8k'"),
+        (["learn", str(CONFIGS / "paper.toml"), "task.name=gms8k", "teacher.kind=tutor"], "did you mean 'gsm8k'"),
         (["learn", "RECIPE", "study.epochs=three"], "'three'"),
         (["learn", "RECIPE", "student.model=absent/folder"], "absent/folder"),
         (["learn", "RECIPE", "task.file=absent.jsonl"], "absent.jsonl"),
