@@ -38,7 +38,6 @@ class Round:
     """The folder of one round; round 0 is the untrained student."""
 
     def __init__(self, folder: Path, number: int) -> None:
-        self.number = number
         self.folder = folder / f"round-{number}"
         self.exam = self.folder / "exam.jsonl"
         self.mistakes = self.folder / "mistakes.jsonl"
