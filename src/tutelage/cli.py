@@ -160,11 +160,14 @@ def ask(
 @app.command()
 def tasks() -> None:
     """List the tasks that come with Tutelage."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     from tutelage.tasks import TASKS
 
-    table = Table("name", "answers", "what", "source", "licence")
+    table = Table("name", "answers", "what", box=SIMPLE_HEAD)
+    for heading in ("source", "licence"):
+        table.add_column(heading, overflow="fold")  # an address with its end cut off leads nowhere
     for name, task in TASKS.items():
         table.add_row(name, task.kind or "as you say", task.description, task.source, task.licence)
     _print(table)

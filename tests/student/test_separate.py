@@ -100,7 +100,7 @@ def test_padding_changes_neither_loss(tiny_student: Student, lesson: list[Lesson
     longer = replace(lesson[2], anchor=encode(tiny_student, "Long?", "so " * 60 + "\nAnswer: 3"))
     padded = separate_passes(tiny_student, [lesson[0], longer], margin=1.0)
     only_longer = separate_passes(tiny_student, [longer], margin=1.0)
-    assert float(padded.triplet.total) == pytest.approx(float(alone.triplet.total), rel=1e-5)
+    assert float(padded.triplet.total.detach()) == pytest.approx(float(alone.triplet.total.detach()), rel=1e-5)
     both = float(alone.language_model.total) + float(only_longer.language_model.total)
     assert float(padded.language_model.total) == pytest.approx(both, rel=1e-5)
 
