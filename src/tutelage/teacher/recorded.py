@@ -77,7 +77,7 @@ class RecordedTeacher:
         if not self._settings.files:
             return [] if not question.rationale else [_text(question.rationale, question.answer)]
         entries = self._pool.get(_normalised(question.text), [])
-        # A text can stand in several rows: CommonsenseQA asks "Where do you throw garbage?" twice, with other choices.
+        # A text can stand in several rows: CommonsenseQA asks one question twice, with other choices.
         row = re.findall(r"[0-9A-Za-z]*$", question.id)[0]
         same_row = [entry for entry in entries if row in entry.rows]
         return list(dict.fromkeys(entry.text for entry in same_row or entries))
