@@ -161,6 +161,11 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         _flush_folder(path.parent)
 
 
+def unfinished(path: Path) -> Path:
+    """Where a long stage keeps what will be `path`, and goes on after a restart."""
+    return path.with_name(path.name + UNFINISHED)
+
+
 def remove(path: Path) -> None:
     """Deletes a file or a folder, if it is there."""
     if path.is_dir() and not path.is_symlink():

@@ -138,7 +138,7 @@ KILLS = [
     ("tutelage.rounds.answering.grade", 35),  # round 1, exam
     ("tutelage.teacher.ledger.Ledger.write", 8),  # round 1, feedback
     ("tutelage.rounds.study._Log.add", 3),  # round 1, study, after its first checkpoint
-    ("tutelage.rounds.study.save_student", 1),  # round 1, study, before the student is saved
+    ("tutelage.rounds.run.save_student", 1),  # round 1, study, before the student is saved
     ("tutelage.rounds.study.remove", 1),  # round 1, study, when only its leftovers are to be cleared
     ("tutelage.rounds.learn.summarize", 1),  # round 1, after its evaluation
     ("tutelage.rounds.answering.remove", 1),  # round 2, exam, when only its leftovers are to be cleared

@@ -14,7 +14,7 @@ from tutelage.records import Attempt, Question, from_json, to_json
 from tutelage.rounds.run import Run
 from tutelage.student.sampling import Completion
 from tutelage.tasks.answers import is_right, read_answer, student_rationale
-from tutelage.workspace import UNFINISHED, disk_errors, read_records, remove, write_records
+from tutelage.workspace import disk_errors, read_records, remove, unfinished, write_records
 
 
 def prompts_for(run: Run, questions: Iterable[Question]) -> list[str]:
@@ -46,7 +46,7 @@ def finished_answers(path: Path) -> list[Attempt] | None:
     """The attempts in `path`, None if they are not all there yet."""
     if not path.is_file():
         return None
-    remove(path.with_name(path.name + UNFINISHED))  # a kill between the last two steps leaves it
+    remove(unfinished(path))  # a kill between the last two steps leaves it
     return read_records(path, Attempt)
 
 
@@ -64,9 +64,9 @@ def answer_all(
     batches have to be the same then, which they are: they follow from the questions and the recipe.
     Raises: WorkspaceError on a full disk.
     """
-    unfinished = path.with_name(path.name + UNFINISHED)
-    attempts, finished = _finished(unfinished, batches, samples)
-    write_records(unfinished, attempts)  # without the torn line, before the next one comes after it
+    growing = unfinished(path)
+    attempts, finished = _finished(growing, batches, samples)
+    write_records(growing, attempts)  # without the torn line, before the next one comes after it
     with progress(description, len(questions) * samples, "answers", len(attempts)) as advance:
         for batch in batches[finished:]:
             new = [
@@ -74,23 +74,23 @@ def answer_all(
                 for index, completions in zip(batch, answer_batch(batch), strict=True)
                 for sample, completion in enumerate(completions)
             ]
-            with disk_errors(path), unfinished.open("a", encoding="utf-8") as file:
+            with disk_errors(path), growing.open("a", encoding="utf-8") as file:
                 file.write("".join(to_json(attempt) + "\n" for attempt in new))
             attempts += new
             advance(len(new), note=f"{sum(attempt.correct for attempt in attempts) / len(attempts):.1%} right")
     place = {question.id: index for index, question in enumerate(questions)}
     attempts.sort(key=lambda attempt: (place[attempt.question_id], attempt.sample))
     write_records(path, attempts)
-    remove(unfinished)
+    remove(growing)
     return attempts
 
 
-def _finished(unfinished: Path, batches: Sequence[Sequence[int]], samples: int) -> tuple[list[Attempt], int]:
+def _finished(growing: Path, batches: Sequence[Sequence[int]], samples: int) -> tuple[list[Attempt], int]:
     """The attempts of all whole batches in an unfinished file, and how many batches those are."""
     attempts: list[Attempt] = []
-    if unfinished.is_file():
+    if growing.is_file():
         with contextlib.suppress(ValidationError):  # a kill can leave half a line, with nothing after it
-            for line in unfinished.read_bytes().splitlines():
+            for line in growing.read_bytes().splitlines():
                 attempts.append(from_json(Attempt, line))
     whole = finished = 0
     for batch in batches:

@@ -80,6 +80,10 @@ class Run:
             self._student = (number, load_student(str(folder), revision=None, device=self.recipe.student.device))
         return self._student[1]
 
+    def keep_student(self, student: Student, number: int) -> None:
+        """Saves the student as it stands after a round. Raises: WorkspaceError on a full disk."""
+        write_atomically(self.round(number).student, lambda partial: save_student(student, partial))
+
     def forget_student(self) -> None:
         """Drops the loaded student; the next stage loads what was saved."""
         self._student = None
@@ -120,7 +124,7 @@ def start_run(recipe: Recipe, folder: Path) -> Run:
     write_json(run.workspace.environment, _environment())
     # Last but for the student, which open_run can make again: a folder with a recipe is a run that resumes.
     write_text(run.workspace.recipe, recipe_to_toml(recipe))
-    write_atomically(run.round(0).student, lambda partial: save_student(student, partial))
+    run.keep_student(student, 0)
     return run
 
 
@@ -136,8 +140,7 @@ def open_run(folder: Path, overrides: Sequence[str] = (), lock: bool = True) -> 
         write_text(workspace.recipe, recipe_to_toml(recipe))
     run = Run(workspace, recipe)
     if lock and not run.round(0).student.is_dir():
-        student = _untrained_student(recipe)
-        write_atomically(run.round(0).student, lambda partial: save_student(student, partial))
+        run.keep_student(_untrained_student(recipe), 0)
     return run
 
 

@@ -17,11 +17,11 @@ from tutelage.rounds.lesson import lesson
 from tutelage.rounds.run import Run
 from tutelage.seeds import derive_seed
 from tutelage.student.encoding import Sample, encode_sample
-from tutelage.student.model import Student, save_student
+from tutelage.student.model import Student
 from tutelage.student.separate import LessonSample
 from tutelage.student.training import Step, count_steps
 from tutelage.student.training import study as train
-from tutelage.workspace import UNFINISHED, disk_errors, read_records, remove, write_atomically, write_text
+from tutelage.workspace import disk_errors, read_records, remove, unfinished, write_atomically, write_text
 
 
 def study(run: Run, number: int) -> None:
@@ -31,7 +31,7 @@ def study(run: Run, number: int) -> None:
     Raises: DataError if the lesson is empty.
     """
     place, settings = run.round(number), run.recipe.study
-    log = _Log(place.training.with_name(place.training.name + UNFINISHED))
+    log = _Log(unfinished(place.training))
     if place.student.is_dir():
         remove(place.checkpoint)  # a kill between the last steps leaves them
         remove(log.path)
@@ -40,7 +40,7 @@ def study(run: Run, number: int) -> None:
     if not triplets:
         raise DataError(f"Round {number} has no lesson: the teacher gave no right rationale; see {place.feedback}.")
     student = run.student(number - 1)
-    run.forget_student()  # it changes now; the next stage loads what is saved below
+    run.forget_student()  # it changes now; the next stage loads what is kept below
     samples = encode_lesson(run, student, triplets)
     total = count_steps(samples, settings)
     if settings.warmup_steps >= total:
@@ -62,7 +62,7 @@ def study(run: Run, number: int) -> None:
         seed = derive_seed(run.recipe.seed, "study", number)
         train(student, samples, settings, rate, seed, place.checkpoint, on_step)
     write_atomically(place.training, log.finish)
-    write_atomically(place.student, lambda partial: save_student(student, partial))
+    run.keep_student(student, number)
     remove(place.checkpoint)
     remove(log.path)
 
