@@ -37,16 +37,21 @@ def language_model_loss(logits_BTV: Tensor, token_BT: Tensor, weight_BT: Tensor)
     return Sum((loss_N * weight_BT[read_BT]).sum(), weight_BT.sum())
 
 
-def triplet_loss(anchor_BD: Tensor, positive_BD: Tensor, negative_BD: Tensor, margin: float) -> Sum:
+def triplet_loss(
+    anchor_BD: Tensor, positive_BD: Tensor, negative_BD: Tensor, margin: float, whole_B: Tensor | None = None
+) -> Sum:
     """L_cl of Eq. 3: sum over samples of max(0, ρ − cos(h, h⁺) + cos(h, h⁻)), and their number.
 
     The hidden states are those of the last layer at the last token of [.., x, r, y]; margin is ρ.
+    whole_B: 1 for a sample that counts, 0 for one that fills up; None counts all.
     """
     anchor_BD, positive_BD, negative_BD = anchor_BD.float(), positive_BD.float(), negative_BD.float()
     near_B = F.cosine_similarity(anchor_BD, positive_BD, dim=-1)
     far_B = F.cosine_similarity(anchor_BD, negative_BD, dim=-1)
     loss_B = (margin - near_B + far_B).clamp(min=0)
-    return Sum(loss_B.sum(), torch.tensor(float(len(loss_B)), device=loss_B.device))
+    if whole_B is None:
+        whole_B = torch.ones_like(loss_B)
+    return Sum((loss_B * whole_B).sum(), whole_B.sum())
 
 
 def joint_loss(language_model: Tensor, triplet: Tensor, weight: float) -> Tensor:

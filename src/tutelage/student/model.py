@@ -115,10 +115,13 @@ def choose_device(device: str) -> torch.device:
     return chosen
 
 
-def autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """bfloat16 arithmetic where the GPU has it; weights stay float32. On a CPU it would be 20 times slower."""
+def autocast(device: torch.device, cache: bool = True) -> contextlib.AbstractContextManager[object]:
+    """bfloat16 arithmetic where the GPU has it; weights stay float32. On a CPU it would be 20 times slower.
+
+    cache: whether a weight is cast once for all its uses.
+    """
     if device.type == "cuda" and torch.cuda.is_bf16_supported():
-        return torch.autocast("cuda", dtype=torch.bfloat16)
+        return torch.autocast("cuda", dtype=torch.bfloat16, cache_enabled=cache)
     return contextlib.nullcontext()
 
 

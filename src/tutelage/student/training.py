@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +13,12 @@ import torch
 from transformers import get_scheduler
 
 from tutelage.config import StudySettings
-from tutelage.errors import StudentError
 from tutelage.seeds import derive_seed
 from tutelage.student.batching import count_batches, plan_epoch
 from tutelage.student.checkpoint import load_checkpoint, save_checkpoint
-from tutelage.student.losses import joint_loss
-from tutelage.student.model import Student, autocast
-from tutelage.student.separate import LessonSample, separate_passes
+from tutelage.student.model import Student
+from tutelage.student.separate import LessonSample
+from tutelage.student.stepping import Batch, Losses, StudyStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,60 +63,48 @@ def study(
     Raises: StudentError if the loss is no longer a number. On one CPU a resumed study ends bit for bit as
     an uninterrupted one: the order and any dropout depend on the seed and the step alone.
     """
-    optimizer = _optimizer(student, settings, learning_rate)
     total = count_steps(lesson, settings)
-    rates = _learning_rates(optimizer, settings, learning_rate, total)
     fingerprint = _fingerprint(lesson, settings, learning_rate, seed)
-    done = load_checkpoint(checkpoint, student, optimizer, fingerprint)
-    student.model.train()
-    for number, (epoch, indices) in enumerate(_batches(lesson, settings, total, seed), start=1):
-        if number <= done:
-            continue
-        torch.manual_seed(derive_seed(seed, "dropout", number))
-        samples = [lesson[index] for index in indices]
-        on_step(_step(student, optimizer, samples, settings, number, epoch, rates(number)))
-        if number % settings.checkpoint_steps == 0 and number < total:
-            save_checkpoint(checkpoint, student, optimizer, number, fingerprint)
-    student.model.eval()
+    with StudyStep(student, settings, learning_rate) as take_step:
+        rates = _learning_rates(take_step.optimizer, settings, learning_rate, total)
+        done = load_checkpoint(checkpoint, student, take_step.optimizer, fingerprint)
+        planned = _batches(lesson, settings, total, seed)[done:]
+        ready = _ahead(lambda indices: take_step.prepare([lesson[index] for index in indices]), planned)
+        for number, (epoch, batch) in enumerate(ready, start=done + 1):
+            torch.manual_seed(derive_seed(seed, "dropout", number))
+            losses = take_step(batch, rates(number))
+            on_step(_record(batch, losses, settings, number, epoch, rates(number)))
+            if number % settings.checkpoint_steps == 0 and number < total:
+                save_checkpoint(checkpoint, student, take_step.optimizer, number, fingerprint)
 
 
-def _step(
-    student: Student,
-    optimizer: torch.optim.Optimizer,
-    samples: Sequence[LessonSample],
-    settings: StudySettings,
-    number: int,
-    epoch: int,
-    learning_rate: float,
+def _ahead(
+    prepare: Callable[[Sequence[int]], Batch], planned: Sequence[tuple[int, list[int]]]
+) -> Iterator[tuple[int, Batch]]:
+    """(epoch, batch) of every step; the next batch is made ready while one is studied."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        following = None
+        for place, (epoch, indices) in enumerate(planned):
+            current = following or pool.submit(prepare, indices)
+            following = pool.submit(prepare, planned[place + 1][1]) if place + 1 < len(planned) else None
+            yield epoch, current.result()
+
+
+def _record(
+    batch: Batch, losses: Losses, settings: StudySettings, number: int, epoch: int, learning_rate: float
 ) -> Step:
-    """One optimizer step on a global batch, in micro-batches of similar length."""
-    # The counts of the whole batch are known before its first pass, so each micro-batch divides by them.
-    weight = sum(sum(sample.anchor.weights[1:]) for sample in samples)
-    triplets = sum(sample.is_triplet for sample in samples) if settings.lambda_ else 0
-    lm_loss = triplet_loss = 0.0
-    ordered = sorted(samples, key=lambda sample: len(sample.anchor.token_ids))
-    for start in range(0, len(ordered), settings.micro_batch_size):
-        micro = ordered[start : start + settings.micro_batch_size]
-        if not settings.lambda_:
-            micro = [LessonSample(sample.question_id, sample.anchor, None, None) for sample in micro]
-        with autocast(student.device):
-            sums = separate_passes(student, micro, settings.margin)
-        lm, triplet = sums.language_model.total / weight, sums.triplet.total / max(triplets, 1)
-        joint_loss(lm, triplet, settings.lambda_).backward()
-        lm_loss, triplet_loss = lm_loss + float(lm.detach()), triplet_loss + float(triplet.detach())
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate
-    loss = lm_loss + settings.lambda_ * triplet_loss
-    norm = torch.nn.utils.clip_grad_norm_(student.model.parameters(), settings.max_gradient_norm or float("inf"))
-    if not torch.isfinite(norm) or loss != loss:
-        raise StudentError(
-            f"The loss became {loss} (gradient norm {float(norm)}) at step {number} with learning rate "
-            f"{learning_rate:.2g}. Lower study.learning_rate in the recipe and start the run anew."
-        )
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    tokens = sum(len(sample.anchor.token_ids) - 1 for sample in samples)
-    return Step(number, epoch, loss, lm_loss, triplet_loss, float(norm), learning_rate, len(samples), triplets, tokens)
+    return Step(
+        number,
+        epoch,
+        losses.language_model + settings.lambda_ * losses.triplet,
+        losses.language_model,
+        losses.triplet,
+        losses.gradient_norm,
+        learning_rate,
+        len(batch.samples),
+        batch.triplets,
+        sum(len(sample.anchor.token_ids) - 1 for sample in batch.samples),
+    )
 
 
 def _batches(
@@ -133,18 +121,6 @@ def _batches(
     return batches[:total]
 
 
-def _optimizer(student: Student, settings: StudySettings, learning_rate: float) -> torch.optim.AdamW:
-    """AdamW of Table 10; biases and norms, the parameters of one dimension, do not decay, as is usual."""
-    parameters = [parameter for parameter in student.model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(
-        groups, lr=learning_rate, betas=settings.betas, eps=settings.epsilon, fused=student.device.type != "mps"
-    )
-
-
 def _learning_rates(
     optimizer: torch.optim.Optimizer, settings: StudySettings, learning_rate: float, total: int
 ) -> Callable[[int], float]:
@@ -158,7 +134,8 @@ def _learning_rates(
 
 def _fingerprint(lesson: Sequence[LessonSample], settings: StudySettings, learning_rate: float, seed: int) -> str:
     # How often to save and how much fits in memory change no result, so they may change on resuming.
-    decisive = settings.model_dump(mode="json", exclude={"checkpoint_steps", "micro_batch_size"})
+    free = {"checkpoint_steps", "micro_batch_size", "gradient_checkpointing"}
+    decisive = settings.model_dump(mode="json", exclude=free)
     digest = hashlib.sha256(json.dumps([decisive, learning_rate, seed]).encode())
     for sample in lesson:
         digest.update(repr(sample).encode())

@@ -1,0 +1,207 @@
+"""Packed passes on a CUDA GPU: layers compiled once, one captured CUDA graph for each size of pack.
+
+Packs are filled up to a few sizes, and their tensors stay where they are in memory, so nothing is compiled or
+captured for a new batch, and a step of a small student costs the GPU's time and not that of launching kernels.
+
+Shapes: N tokens of a pack, M predictions, K whole triplets, all filled up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tutelage.student.attention import exchanged_attention
+from tutelage.student.gradient_checkpointing import checkpoints_activations
+from tutelage.student.losses import joint_loss
+from tutelage.student.model import Student, autocast
+from tutelage.student.packed.attention import BLOCK_TREE, Sight, masks_by_layer
+from tutelage.student.packed.blocks import BLOCK, Copies, TreeBlockMask, copied_sight, copies_for, tables_of
+from tutelage.student.packed.sums import Pack, cross_entropy, packed_sums
+from tutelage.student.packed.tree import Tree, plant
+from tutelage.student.separate import LessonSample
+
+
+class Size(NamedTuple):
+    """What packs are filled up to. copies: of the root. longest: tokens of the longest path."""
+
+    tokens: int
+    copies: Copies
+    predictions: int
+    triplets: int
+    longest: int
+
+
+def size_for(tree: Tree) -> Size:
+    """The smallest size that holds a tree: at most an eighth more than it needs, and whole blocks."""
+    grain = max(BLOCK, 1 << max(0, len(tree.token_N).bit_length() - 5))
+    tokens = _up(len(tree.token_N), grain)
+    return Size(
+        tokens,
+        copies_for(tree, tokens),
+        predictions=_up(len(tree.source_M), 1024),
+        triplets=_up(len(tree.state_K3), 16),
+        longest=1 << (tree.longest - 1).bit_length(),
+    )
+
+
+def _up(number: int, grain: int) -> int:
+    return max(1, -(-number // grain)) * grain
+
+
+class Filled(NamedTuple):
+    """A tree on the host, filled up to a size: what is copied into the `Buffers` of that size, in their order."""
+
+    size: Size
+    columns: list[Tensor]
+
+
+def fill(tree: Tree, pad_id: int, windows: Sequence[int | None]) -> Filled:
+    """A tree, filled up. windows: those of the model's masks."""
+    size = size_for(tree)
+    seen = copied_sight(tree, size.tokens, size.copies)
+    columns = [
+        *seen,
+        _filled(tree.token_N, size.tokens, pad_id)[None],
+        seen.position_N.long()[None],  # what fills up is one more branch of the root, and counts no further
+        _filled(tree.source_M, size.predictions),
+        _filled(tree.target_M, size.predictions),
+        _filled(tree.weight_M, size.predictions),
+        _filled(tree.state_K3, size.triplets),
+        _filled(torch.ones(len(tree.state_K3)), size.triplets),
+        *(table for window in windows for table in tables_of(seen, window)),
+    ]
+    return Filled(size, columns)
+
+
+def _filled(column: Tensor, length: int, value: int = 0) -> Tensor:
+    whole = column.new_full((length, *column.shape[1:]), value)
+    whole[: len(column)] = column
+    return whole
+
+
+class Buffers:
+    """A pack of one size and the masks of its attention, in the same memory for every tree that fits."""
+
+    def __init__(self, student: Student, filled: Filled) -> None:
+        """filled: any of the size; what it holds is taken up."""
+        size = filled.size
+        kept = [column.to(student.device) for column in filled.columns]
+        seen = Sight(*kept[:4])
+        masks: list[TreeBlockMask] = []
+
+        def mask(window: int | None) -> Any:
+            masks.append(TreeBlockMask(seen, window))
+            return masks[-1].mask
+
+        by_layer = masks_by_layer(student.model, size.longest, mask)
+        token_1N, position_1N, source_M, target_M, weight_M, state_K3, whole_K = kept[4:11]
+        hints = {"tree_root": size.copies.length, "tree_copies": size.copies.number}
+        self.pack = Pack(token_1N, position_1N, by_layer, hints, source_M, target_M, weight_M, state_K3, whole_K)
+        self._columns = [*kept[:11], *(table for one in masks for table in one.tables)]
+        self.factor_2 = torch.zeros(2, device=student.device)
+
+    def load(self, filled: Filled, factors: tuple[float, float]) -> None:
+        """Takes up another tree. factors: what each part of the loss is multiplied with."""
+        for kept, column in zip(self._columns, filled.columns, strict=True):
+            kept.copy_(column.pin_memory(), non_blocking=True)
+        self.factor_2.copy_(torch.tensor(factors).pin_memory(), non_blocking=True)
+
+
+class Replay:
+    """Packed passes with FlexAttention: the first pack of a size as it is, the second captured, others replayed.
+
+    A way to the gradients (see passes.Passes) for a CUDA GPU with Triton. Under gradient checkpointing, which is for
+    students that are not bound by launches, nothing is captured.
+    """
+
+    keeps_gradients = True
+
+    def __init__(self, student: Student, margin: float, lambda_: float) -> None:
+        self._student, self._margin, self._lambda = student, margin, lambda_
+        self._buffers: dict[Size, Buffers] = {}
+        self._graphs: dict[Size, torch.cuda.CUDAGraph] = {}
+        self._stream = torch.cuda.Stream(student.device)
+        self._pool = torch.cuda.graph_pool_handle()
+        self._parts_2 = torch.zeros(2, device=student.device)
+        self._weighted_loss = torch.compile(cross_entropy, dynamic=True)
+
+    @property
+    def captured(self) -> int:
+        """How many graphs there are."""
+        return len(self._graphs)
+
+    def running(self) -> contextlib.AbstractContextManager[None]:
+        """With FlexAttention and compiled layers."""
+        return compiled(self._student)
+
+    def prepare(self, samples: Sequence[LessonSample]) -> Filled:
+        """The samples as a tree, filled up. Nothing here calls CUDA: a capture may be going on in another thread."""
+        tree = plant(samples)
+        windows: list[int | None] = []
+        masks_by_layer(self._student.model, size_for(tree).longest, windows.append)
+        return fill(tree, self._student.pad_id, windows)
+
+    def backward(self, prepared: Filled, weight: float, triplets: int) -> Tensor:
+        """Adds a pack's part of the gradients; its parts of both losses, [2]."""
+        size = prepared.size
+        warm = size in self._buffers
+        if not warm:
+            self._buffers[size] = Buffers(self._student, prepared)
+        buffers = self._buffers[size]
+        buffers.load(prepared, (1 / weight, 1 / max(triplets, 1)))
+        if not warm or checkpoints_activations(self._student.model):
+            self._stream.wait_stream(torch.cuda.current_stream())
+            # On the stream that captures: autograd remembers where a gradient was first added to.
+            with torch.cuda.stream(self._stream):
+                self._pass(buffers)
+            torch.cuda.current_stream().wait_stream(self._stream)
+        else:
+            if size not in self._graphs:
+                self._graphs[size] = self._capture(buffers)
+            self._graphs[size].replay()
+        return self._parts_2.clone()
+
+    def forget(self) -> None:
+        """Gives back the graphs' and the packs' memory; what is compiled stays."""
+        self._graphs.clear()
+        self._buffers.clear()
+
+    def _capture(self, buffers: Buffers) -> torch.cuda.CUDAGraph:
+        torch.cuda.empty_cache()  # a graph has memory of its own, and cannot take what the passes before it left
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+            self._pass(buffers)
+        return graph
+
+    def _pass(self, buffers: Buffers) -> None:
+        # Without autocast's cache: cast weights would outlive the capture they were made in.
+        with autocast(self._student.device, cache=False):
+            sums = packed_sums(self._student, buffers.pack, self._margin, self._weighted_loss)
+        parts_2 = torch.stack([sums.language_model.total, sums.triplet.total]) * buffers.factor_2
+        joint_loss(parts_2[0], parts_2[1], self._lambda).backward()
+        self._parts_2.copy_(parts_2.detach())
+
+
+@contextlib.contextmanager
+def compiled(student: Student) -> Iterator[None]:
+    """The student with FlexAttention and its layers compiled, one compilation for all of them; afterwards as before."""
+    layers = decoder_layers(student)
+    with exchanged_attention(student.model, BLOCK_TREE):
+        for layer in layers:
+            layer.compile(dynamic=True)
+        try:
+            yield
+        finally:
+            for layer in layers:
+                layer._compiled_call_impl = None
+
+
+def decoder_layers(student: Student) -> list[torch.nn.Module]:
+    """The repeated blocks of the model: the longest list of modules of one class."""
+    lists = [module for module in student.model.base_model.modules() if isinstance(module, torch.nn.ModuleList)]
+    return list(max(lists, key=len, default=[]))

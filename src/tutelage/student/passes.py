@@ -1,0 +1,160 @@
+"""Ways to the gradients of the joint loss, and the choice among them by what the model and the device can do.
+
+Packed passes with FlexAttention and captured CUDA graphs on a GPU, packed passes with scaled dot product attention
+elsewhere, separate passes for a model that takes no tree mask. What comes out is the same but for rounding.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from tutelage.student.attention import exchanged_attention
+from tutelage.student.encoding import Sample
+from tutelage.student.losses import joint_loss
+from tutelage.student.model import Student, autocast
+from tutelage.student.packed.attention import TREE
+from tutelage.student.packed.replay import Replay
+from tutelage.student.packed.sums import pack, packed_passes, packed_sums
+from tutelage.student.packed.tree import plant
+from tutelage.student.separate import JointSums, LessonSample, separate_passes
+
+_TOLERANCE = 1e-3
+"""Relative difference of losses that rounding may come to; a wrong mask or position gives a hundred times that."""
+
+
+class Passes(Protocol):
+    """A way to the gradients of λ and ρ that it was made with."""
+
+    keeps_gradients: bool
+    """Whether the parameters' gradients must stay the same tensors: zero them in place."""
+
+    def running(self) -> contextlib.AbstractContextManager[object]:
+        """Around all passes of a study: the model is set up for them, and as before afterwards."""
+
+    def prepare(self, samples: Sequence[LessonSample]) -> Any:
+        """What `backward` takes for a micro-batch: whatever can be done ahead, on the host."""
+
+    def backward(self, prepared: Any, weight: float, triplets: int) -> Tensor:
+        """Adds a micro-batch's part of the gradients; its parts of L_lm and L_cl, float32 [2], on the device.
+
+        weight, triplets: what the two sums are divided by, counted over the whole global batch (Eq. 4).
+        """
+
+    def forget(self) -> None:
+        """Gives back the memory that is kept for the next pass."""
+
+
+class EagerPasses:
+    """Nothing compiled or captured. prepare, sums: a micro-batch made ready, and both losses of it, undivided."""
+
+    keeps_gradients = False
+
+    def __init__(
+        self,
+        student: Student,
+        lambda_: float,
+        prepare: Callable[[Sequence[LessonSample]], Any],
+        sums: Callable[[Any], JointSums],
+        attention_name: str | None = None,
+    ) -> None:
+        self._student, self._lambda = student, lambda_
+        self.prepare, self._sums = prepare, sums
+        self._attention_name = attention_name
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """With the attention function that the passes need."""
+        name = self._attention_name
+        with contextlib.nullcontext() if name is None else exchanged_attention(self._student.model, name):
+            yield
+
+    def backward(self, prepared: Any, weight: float, triplets: int) -> Tensor:
+        """One pass forward and backward, or as many as separate ones take."""
+        with autocast(self._student.device):
+            sums = self._sums(prepared)
+        language_model, triplet = sums.language_model.total / weight, sums.triplet.total / max(triplets, 1)
+        joint_loss(language_model, triplet, self._lambda).backward()
+        return torch.stack([language_model.detach(), triplet.detach()])
+
+    def forget(self) -> None:
+        """Nothing is kept."""
+
+
+def in_separate_passes(student: Student, margin: float, lambda_: float) -> Passes:
+    """The reference, for any causal language model."""
+    return EagerPasses(student, lambda_, list, lambda samples: separate_passes(student, samples, margin))
+
+
+def in_packed_passes(student: Student, margin: float, lambda_: float) -> Passes:
+    """Packed, on any device."""
+    return EagerPasses(
+        student, lambda_, plant, lambda tree: packed_sums(student, pack(student, tree), margin), attention_name=TREE
+    )
+
+
+def ways(student: Student, margin: float, lambda_: float) -> tuple[list[Passes], str | None]:
+    """The ways that this student can go on its device, the fastest first; and why it takes no packed one, if so."""
+    separate = in_separate_passes(student, margin, lambda_)
+    if reason := why_not_packed(student):
+        return [separate], reason
+    packed = in_packed_passes(student, margin, lambda_)
+    if student.device.type == "cuda" and torch.cuda.get_device_capability(student.device) >= (8, 0):
+        return [Replay(student, margin, lambda_), packed], None
+    return [packed], None
+
+
+@torch.no_grad()
+def why_not_packed(student: Student) -> str | None:
+    """What keeps a student from packed passes, None if nothing does.
+
+    Found out by trying: a tiny lesson has to give the same losses in separate and in packed passes.
+    """
+    lesson = _probe_lesson(student)
+    was_training = student.model.training
+    student.model.eval()
+    try:
+        expected = separate_passes(student, lesson, margin=1.0)
+        with exchanged_attention(student.model, TREE):
+            found = packed_passes(student, lesson, margin=1.0)
+    # A model of any kind may refuse the mask in any way; whatever it raises, separate passes remain.
+    except Exception as error:
+        return first_line(error)
+    finally:
+        student.model.train(was_training)
+    pairs = zip((expected.language_model, expected.triplet), (found.language_model, found.triplet), strict=True)
+    difference = max(float((one.total - other.total).abs() / one.total.abs()) for one, other in pairs)
+    if not difference < _TOLERANCE:  # not a number is no agreement
+        return f"losses differ by a factor of {difference:.2g} from those of separate passes"
+    return None
+
+
+def _probe_lesson(student: Student) -> list[LessonSample]:
+    """Two triplets of a few dozen random tokens with a common beginning."""
+    draw = random.Random(0)  # noqa: S311 - no secret
+    embeddings: Any = student.model.get_input_embeddings()
+    vocabulary = min(embeddings.weight.shape[0], 1000)
+
+    def some(count: int) -> list[int]:
+        return [draw.randrange(vocabulary) for _ in range(count)]
+
+    def text(before: list[int], count: int) -> Sample:
+        token_ids = (*before, *some(count))
+        return Sample(token_ids, (1.0,) * len(token_ids), len(token_ids) - 2)
+
+    beginning = some(12)
+    questions = [beginning + some(count) for count in (7, 5)]
+    return [
+        LessonSample(str(number), text(question, 9), text(question, 4), text(question, 6))
+        for number, question in enumerate(questions)
+    ]
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in a line."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,0 +1,175 @@
+"""One optimizer step on a global batch: gradients by the fastest way, clipping, AdamW (Table 10, Eq. 4)."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+
+from tutelage.config import StudySettings
+from tutelage.errors import StudentError
+from tutelage.progress import say
+from tutelage.student.gradient_checkpointing import checkpoint_activations, checkpoints_activations
+from tutelage.student.memory import is_out_of_memory, release
+from tutelage.student.model import Student
+from tutelage.student.passes import Passes, first_line, ways
+from tutelage.student.separate import LessonSample
+
+
+class Losses(NamedTuple):
+    """Means over a global batch, and the norm of the gradients before clipping."""
+
+    language_model: float
+    triplet: float
+    gradient_norm: float
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A global batch made ready. weight, triplets: what its two losses are divided by. micro: what the passes take."""
+
+    samples: Sequence[LessonSample]
+    weight: float
+    triplets: int
+    passes: Passes
+    micro_batch_size: int
+    micro: Sequence[Any]
+
+
+class StudyStep:
+    """Takes optimizer steps on a student, in place; a context manager, since it sets the model up for its passes.
+
+    When memory runs out it goes on with gradient checkpointing, then with smaller micro-batches, and says so; neither
+    changes a result by more than rounding.
+    """
+
+    def __init__(self, student: Student, settings: StudySettings, learning_rate: float) -> None:
+        self._student, self._settings = student, settings
+        self.optimizer = make_optimizer(student, settings, learning_rate)
+        self._ways, reason = ways(student, settings.margin, settings.lambda_)
+        if reason:
+            say(f"Note: this student studies in separate passes, which are slower: {reason}.")
+        self._micro_batch_size = settings.micro_batch_size
+        self._proven = False
+        self._exits = contextlib.ExitStack()
+
+    def __enter__(self) -> StudyStep:
+        self._student.model.train()
+        if self._settings.gradient_checkpointing:
+            self._checkpoint()
+        self._exits.enter_context(self._passes.running())
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._exits.close()
+        self._passes.forget()
+        checkpoint_activations(self._student.model, False)
+        self._student.model.eval()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    @property
+    def _passes(self) -> Passes:
+        return self._ways[0]
+
+    def prepare(self, samples: Sequence[LessonSample]) -> Batch:
+        """A batch made ready on the host; it may be done ahead, in another thread."""
+        if not self._settings.lambda_:
+            samples = [LessonSample(sample.question_id, sample.anchor, None, None) for sample in samples]
+        # Samples of similar length together: separate passes pad them, and packs of them fill up alike.
+        ordered = sorted(samples, key=lambda sample: len(sample.anchor.token_ids))
+        size = self._micro_batch_size
+        return Batch(
+            samples,
+            sum(sum(sample.anchor.weights[1:]) for sample in samples),
+            sum(sample.is_triplet for sample in samples),
+            self._passes,
+            size,
+            [self._passes.prepare(ordered[start : start + size]) for start in range(0, len(ordered), size)],
+        )
+
+    def __call__(self, batch: Batch | Sequence[LessonSample], learning_rate: float) -> Losses:
+        """One step. Raises: StudentError if the loss is no longer a number, or memory does not suffice at all."""
+        batch = batch if isinstance(batch, Batch) else self.prepare(batch)
+        parts_2 = self._gradients(batch)
+        parameters = self._student.model.parameters()
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self._settings.max_gradient_norm or float("inf"))
+        # The one place where the host waits for the device.
+        losses = Losses(*torch.cat([parts_2, norm[None]]).tolist())
+        if not all(map(math.isfinite, losses)):
+            loss = losses.language_model + self._settings.lambda_ * losses.triplet
+            raise StudentError(
+                f"The loss became {loss} (gradient norm {losses.gradient_norm}) with learning rate "
+                f"{learning_rate:.2g}. Lower study.learning_rate in the recipe and start the run anew."
+            )
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=not self._passes.keeps_gradients)
+        return losses
+
+    def _gradients(self, batch: Batch) -> torch.Tensor:
+        """Adds the gradients of a whole batch, in as many attempts as that takes; both losses, [2]."""
+        while True:
+            if batch.passes is not self._passes or batch.micro_batch_size != self._micro_batch_size:
+                batch = self.prepare(batch.samples)
+            try:
+                parts = [self._passes.backward(one, batch.weight, batch.triplets) for one in batch.micro]
+            # Memory runs out in many ways, and a compiler has many reasons to refuse a model or a device.
+            except Exception as error:
+                if not is_out_of_memory(error) and (self._proven or len(self._ways) == 1):
+                    raise
+                ran_out, reason = is_out_of_memory(error), first_line(error)
+            else:
+                self._proven = True
+                return torch.stack(parts).sum(0)
+            # Out of the handler, whose error would keep the tensors of the failed pass alive.
+            self._passes.forget()
+            self.optimizer.zero_grad(set_to_none=True)
+            release(self._student.device)
+            if ran_out:
+                self._make_room(len(batch.samples))
+            else:
+                self._take_next_way(reason)
+
+    def _make_room(self, samples: int) -> None:
+        size = min(self._micro_batch_size, samples)
+        if self._settings.gradient_checkpointing is None and self._checkpoint():
+            say("Memory ran out: the student studies with gradient checkpointing from here on.")
+        elif size > 1:
+            self._micro_batch_size = (size + 1) // 2
+            say(f"Memory ran out: the student studies {self._micro_batch_size} samples at a time from here on.")
+        else:
+            raise StudentError(
+                "The memory does not suffice for studying a single sample. Use fewer demonstrations (prompt.count), "
+                "a smaller student or a device with more memory."
+            )
+
+    def _checkpoint(self) -> bool:
+        """Switches gradient checkpointing on; False if it is on already, or the model has none."""
+        model = self._student.model
+        if not model.supports_gradient_checkpointing or checkpoints_activations(model):
+            return False
+        checkpoint_activations(model, True)
+        return True
+
+    def _take_next_way(self, reason: str) -> None:
+        say(f"Note: studying without FlexAttention, which is slower: {reason}")
+        self._exits.close()
+        del self._ways[0]
+        self._exits.enter_context(self._passes.running())
+
+
+def make_optimizer(student: Student, settings: StudySettings, learning_rate: float) -> torch.optim.AdamW:
+    """AdamW of Table 10; biases and norms, the parameters of one dimension, do not decay, as is usual."""
+    parameters = [parameter for parameter in student.model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        groups, lr=learning_rate, betas=settings.betas, eps=settings.epsilon, fused=student.device.type != "mps"
+    )

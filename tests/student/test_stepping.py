@@ -1,0 +1,190 @@
+"""One optimizer step: micro-batches, memory that runs out, a way that turns out to be closed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from tests.student.packed.architectures import PACKED, SEPARATE, make_lesson, make_student
+from tutelage.config import StudySettings
+from tutelage.errors import StudentError
+from tutelage.student import stepping
+from tutelage.student.gradient_checkpointing import checkpoints_activations
+from tutelage.student.model import Student
+from tutelage.student.passes import EagerPasses, in_packed_passes, in_separate_passes
+from tutelage.student.stepping import Losses, StudyStep
+
+RATE = 1e-3
+
+
+def settings(**changes: object) -> StudySettings:
+    return StudySettings.model_validate({"batch_size": 5, "learning_rate": RATE, **changes})
+
+
+def weights(student: Student) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in student.model.parameters()])
+
+
+def take(student: Student, steps: int = 2, **changes: object) -> list[Losses]:
+    lesson = make_lesson(student)
+    with StudyStep(student, settings(**changes), RATE) as step:
+        return [step(step.prepare(lesson), RATE) for _ in range(steps)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_micro_batches_change_nothing_but_rounding(size: int) -> None:
+    whole, parts = make_student(PACKED["Llama"]), make_student(PACKED["Llama"])
+    expected, found = take(whole), take(parts, micro_batch_size=size)
+    for one, other in zip(expected, found, strict=True):
+        assert other == pytest.approx(one, rel=1e-5)
+    torch.testing.assert_close(weights(parts), weights(whole), atol=1e-5, rtol=1e-4)
+
+
+def test_a_student_without_a_tree_mask_says_so_and_learns(capsys: pytest.CaptureFixture[str]) -> None:
+    losses = take(make_student(SEPARATE["GPT-J"]), steps=4)
+    said = capsys.readouterr()
+    assert "separate passes" in said.out + said.err
+    assert losses[-1].language_model < losses[0].language_model
+
+
+def test_without_lambda_no_branch_but_the_anchors_is_packed() -> None:
+    student = make_student(PACKED["Llama"])
+    with StudyStep(student, settings(**{"lambda": 0}), RATE) as step:
+        batch = step.prepare(make_lesson(student))
+        assert batch.triplets == 0
+        assert len(batch.micro[0].segments) == 1 + len(batch.samples)
+        assert step(batch, RATE).triplet == 0
+
+
+def test_the_model_is_as_before_afterwards() -> None:
+    student = make_student(PACKED["Llama"])
+    attention = student.model.config._attn_implementation
+    take(student)
+    assert not student.model.training
+    assert student.model.config._attn_implementation == attention
+    assert all(parameter.grad is None for parameter in student.model.parameters())
+
+
+class Cramped(EagerPasses):
+    """Passes on a machine whose memory holds so many samples, and that says it in one of several ways."""
+
+    limit = 5
+    needs_checkpointing = False
+    error: Exception = torch.OutOfMemoryError("CUDA out of memory.")
+    tried: list[int]
+
+    def backward(self, prepared: Any, weight: float, triplets: int) -> torch.Tensor:
+        samples = sum(one.parent is prepared.segments[0] for one in prepared.segments[1:])
+        self.tried.append(samples)
+        checkpointed = checkpoints_activations(self._student.model)
+        loss = super().backward(prepared, weight, triplets)
+        # Late, when the gradients are already there.
+        if samples > self.limit or (self.needs_checkpointing and not checkpointed):
+            raise self.error
+        return loss
+
+
+def cramp(monkeypatch: pytest.MonkeyPatch, **facts: object) -> list[int]:
+    tried: list[int] = []
+
+    def ways(student: Student, margin: float, lambda_: float) -> tuple[list[Any], None]:
+        passes = in_packed_passes(student, margin, lambda_)
+        passes.__class__ = type("Cramped", (Cramped,), {"tried": tried, **facts})
+        return [passes], None
+
+    monkeypatch.setattr(stepping, "ways", ways)
+    return tried
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried ..."),
+        MemoryError(),
+    ],
+)
+def test_when_memory_runs_out_it_checkpoints_then_halves_and_the_result_is_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    roomy = make_student(PACKED["Llama"])
+    expected = take(roomy, steps=3)
+    tried = cramp(monkeypatch, limit=2, error=error)
+    student = make_student(PACKED["Llama"])
+    found = take(student, steps=3)
+    assert tried == [5, 5, 3, 2, 2, 1, 2, 2, 1, 2, 2, 1]
+    for one, other in zip(expected, found, strict=True):
+        assert other == pytest.approx(one, rel=1e-5)
+    said = "".join(capsys.readouterr())
+    assert said.count("gradient checkpointing") == 1
+    assert "2 samples at a time" in said
+    assert not checkpoints_activations(student.model)
+
+
+def test_checkpointing_alone_may_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = cramp(monkeypatch, needs_checkpointing=True)
+    take(make_student(PACKED["Llama"]), steps=2)
+    assert tried == [5, 5, 5]
+
+
+def test_the_recipe_may_ask_for_it_or_forbid_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = cramp(monkeypatch, needs_checkpointing=True)
+    take(make_student(PACKED["Llama"]), steps=1, gradient_checkpointing=True)
+    assert tried == [5]
+    tried = cramp(monkeypatch, limit=3)
+    student = make_student(PACKED["Llama"])
+    with StudyStep(student, settings(gradient_checkpointing=False), RATE) as step:
+        step(make_lesson(student), RATE)
+        assert not checkpoints_activations(student.model)
+    assert tried == [5, 3, 2]
+
+
+def test_when_not_even_one_sample_fits_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    cramp(monkeypatch, limit=0)
+    student = make_student(PACKED["Llama"])
+    before = weights(student)
+    with pytest.raises(StudentError, match=r"single sample.*prompt\.count"):
+        take(student)
+    assert torch.equal(weights(student), before)
+
+
+def test_a_way_that_is_closed_gives_way_to_the_next(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = take(make_student(PACKED["Llama"]))
+
+    class Closed(EagerPasses):
+        def backward(self, prepared: Any, weight: float, triplets: int) -> torch.Tensor:
+            super().backward(prepared, weight, triplets)
+            raise ValueError("no compiler here\nand a long trace")
+
+    def ways(student: Student, margin: float, lambda_: float) -> tuple[list[Any], None]:
+        first = in_separate_passes(student, margin, lambda_)
+        first.__class__ = Closed
+        return [first, in_packed_passes(student, margin, lambda_)], None
+
+    monkeypatch.setattr(stepping, "ways", ways)
+    found = take(make_student(PACKED["Llama"]))
+    for one, other in zip(expected, found, strict=True):
+        assert other == pytest.approx(one, rel=1e-5)
+    said = "".join(capsys.readouterr())
+    assert said.count("no compiler here") == 1
+    assert "long trace" not in said
+
+
+def test_an_error_of_the_last_way_comes_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    cramp(monkeypatch, limit=0, error=ValueError("a real mistake"))
+    with pytest.raises(ValueError, match="a real mistake"):
+        take(make_student(PACKED["Llama"]))
+
+
+def test_a_loss_that_is_no_number_ends_the_study_before_it_reaches_the_weights() -> None:
+    student = make_student(PACKED["Llama"])
+    with torch.no_grad():
+        next(student.model.parameters()).mul_(float("nan"))
+    before = weights(student)
+    with pytest.raises(StudentError, match=r"learning rate 0\.001"):
+        take(student)
+    assert torch.equal(weights(student).isnan(), before.isnan())
