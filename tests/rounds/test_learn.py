@@ -134,8 +134,9 @@ def run_cli(*arguments: str, kill: tuple[str, int] | None = None) -> subprocess.
 
 
 KILLS = [
-    ("tutelage.rounds.answering.grade", 9),  # round 0, evaluation, second batch
-    ("tutelage.rounds.answering.grade", 35),  # round 1, exam
+    ("tutelage.rounds.answering.grade", 3),  # round 0, evaluation, first sitting
+    ("tutelage.rounds.answering.grade", 11),  # round 0, evaluation, second sitting
+    ("tutelage.rounds.answering.grade", 45),  # round 1, exam, second sitting, after the evaluation's second
     ("tutelage.teacher.ledger.Ledger.write", 8),  # round 1, feedback
     ("tutelage.rounds.study._Log.add", 3),  # round 1, study, after its first checkpoint
     ("tutelage.rounds.run.save_student", 1),  # round 1, study, before the student is saved

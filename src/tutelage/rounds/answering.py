@@ -1,10 +1,11 @@
-"""The student answers many questions, batch by batch, each batch kept as soon as it is done."""
+"""The student answers many questions, sitting by sitting, each kept as soon as it is done."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -12,7 +13,10 @@ from tutelage.progress import progress
 from tutelage.prompts import student_prompt
 from tutelage.records import Attempt, Question, from_json, to_json
 from tutelage.rounds.run import Run
-from tutelage.student.sampling import Completion
+from tutelage.student.drawing import Drawing
+from tutelage.student.sampling import Answerer, Answers
+from tutelage.student.stopping import Completion
+from tutelage.student.vllm import VllmAnswerer
 from tutelage.tasks.answers import is_right, read_answer, student_rationale
 from tutelage.workspace import disk_errors, read_records, remove, unfinished, write_records
 
@@ -38,8 +42,10 @@ def grade(question: Question, sample: int, completion: Completion) -> Attempt:
     )
 
 
-AnswerBatch = Callable[[Sequence[int]], Sequence[Sequence[Completion]]]
-"""Indices of questions in; for each question its completions out."""
+def answers_of(run: Run, number: int, prompts: Sequence[str], drawing: Drawing, **settings: Any) -> Answers:
+    """Who answers for a round's student, by the engine that the recipe names. settings: as for `Answerer`."""
+    engine = VllmAnswerer if run.recipe.student.engine == "vllm" else Answerer
+    return engine(run.student(number), prompts, drawing, **settings)
 
 
 def finished_answers(path: Path) -> list[Attempt] | None:
@@ -51,33 +57,25 @@ def finished_answers(path: Path) -> list[Attempt] | None:
 
 
 def answer_all(
-    path: Path,
-    description: str,
-    questions: Sequence[Question],
-    batches: Sequence[Sequence[int]],
-    samples: int,
-    answer_batch: AnswerBatch,
+    path: Path, description: str, questions: Sequence[Question], samples: int, answers: Answers
 ) -> list[Attempt]:
     """Every question's attempts in the questions' order, written to `path`; `samples` of each question.
 
-    Finished batches are appended to an unfinished file beside it and are not done again after a restart. The
-    batches have to be the same then, which they are: they follow from the questions and the recipe.
+    Finished sittings are appended to an unfinished file beside it and are not done again after a restart. The
+    questions have to come in the same order then, which they do: it follows from the prompts alone.
     Raises: WorkspaceError on a full disk.
     """
     growing = unfinished(path)
-    attempts, finished = _finished(growing, batches, samples)
+    attempts, finished = _finished(growing, answers.sittings, samples)
     write_records(growing, attempts)  # without the torn line, before the next one comes after it
     with progress(description, len(questions) * samples, "answers", len(attempts)) as advance:
-        for batch in batches[finished:]:
-            new = [
-                grade(questions[index], sample, completion)
-                for index, completions in zip(batch, answer_batch(batch), strict=True)
-                for sample, completion in enumerate(completions)
-            ]
+        grading = _Grading(questions, attempts, advance)
+        for sitting in answers.sittings[finished:]:
+            answers.answer(sitting, grading)
+            new = [attempt for index in sitting for attempt in grading.graded.pop(index)]
             with disk_errors(path), growing.open("a", encoding="utf-8") as file:
                 file.write("".join(to_json(attempt) + "\n" for attempt in new))
             attempts += new
-            advance(len(new), note=f"{sum(attempt.correct for attempt in attempts) / len(attempts):.1%} right")
     place = {question.id: index for index, question in enumerate(questions)}
     attempts.sort(key=lambda attempt: (place[attempt.question_id], attempt.sample))
     write_records(path, attempts)
@@ -85,16 +83,36 @@ def answer_all(
     return attempts
 
 
-def _finished(growing: Path, batches: Sequence[Sequence[int]], samples: int) -> tuple[list[Attempt], int]:
-    """The attempts of all whole batches in an unfinished file, and how many batches those are."""
+class _Grading:
+    """Grades a question's answers as soon as they are there, and shows how it goes. graded: by the question's place."""
+
+    def __init__(self, questions: Sequence[Question], before: Sequence[Attempt], advance: Callable[..., None]) -> None:
+        self._questions = questions
+        self._right, self._total = sum(attempt.correct for attempt in before), len(before)
+        self._advance = advance
+        self.graded: dict[int, list[Attempt]] = {}
+
+    def __call__(self, index: int, completions: Sequence[Completion]) -> None:
+        new = [grade(self._questions[index], sample, one) for sample, one in enumerate(completions)]
+        self.graded[index] = new
+        self._right += sum(attempt.correct for attempt in new)
+        self._total += len(new)
+        self._advance(len(new), note=f"{self._right / self._total:.1%} right")
+
+
+def _finished(growing: Path, sittings: Sequence[Sequence[int]], samples: int) -> tuple[list[Attempt], int]:
+    """The attempts of all whole sittings in an unfinished file, and how many sittings those are.
+
+    Other sittings than those that wrote it, for another batch size, cut the same order of questions elsewhere.
+    """
     attempts: list[Attempt] = []
     if growing.is_file():
         with contextlib.suppress(ValidationError):  # a kill can leave half a line, with nothing after it
             for line in growing.read_bytes().splitlines():
                 attempts.append(from_json(Attempt, line))
     whole = finished = 0
-    for batch in batches:
-        if whole + len(batch) * samples > len(attempts):
+    for sitting in sittings:
+        if whole + len(sitting) * samples > len(attempts):
             break
-        whole, finished = whole + len(batch) * samples, finished + 1
+        whole, finished = whole + len(sitting) * samples, finished + 1
     return attempts[:whole], finished

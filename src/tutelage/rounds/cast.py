@@ -14,15 +14,10 @@ from tutelage.config import (
 from tutelage.errors import DataError
 from tutelage.prompts import STOP
 from tutelage.records import Message
+from tutelage.student.chat import render_chat
+from tutelage.student.drawing import Drawing, Greedy, Sampling
 from tutelage.student.model import Student, load_student
-from tutelage.student.sampling import (
-    Completion,
-    Sampling,
-    greedy_batch,
-    plan_batches,
-    render_chat,
-    sample_batch,
-)
+from tutelage.student.sampling import Answerer
 from tutelage.teacher.local import GeneratedText, Generator, LocalTeacher
 from tutelage.teacher.openai_client import OpenAITeacher
 from tutelage.teacher.protocol import Teacher
@@ -89,10 +84,9 @@ def _generator(settings: LocalTeacherSettings) -> Generator:
             prompt if isinstance(prompt, str) else render_chat(model, [(m.role, m.content) for m in prompt])
             for prompt in prompts
         ]
-        sequences = replies if settings.temperature > 0 else 1  # of each prompt
-        for batch in plan_batches(model, texts, max(1, settings.batch_size // sequences)):
-            answers = _answers(settings, model, [texts[i] for i in batch], replies, [seeds[i] for i in batch])
-            for place, completions in zip(batch, answers, strict=True):
+        answerer = _answerer(settings, model, texts, replies, seeds)
+        for sitting in answerer.sittings:
+            for place, completions in zip(sitting, answerer.answer(sitting), strict=True):
                 yield (
                     place,
                     tuple(
@@ -103,15 +97,18 @@ def _generator(settings: LocalTeacherSettings) -> Generator:
     return generate
 
 
-def _answers(
+def _answerer(
     settings: LocalTeacherSettings, model: Student, texts: Sequence[str], replies: int, seeds: Sequence[int]
-) -> list[list[Completion]]:
-    """One batch: `replies` sampled completions of each text, or the greedy one."""
+) -> Answerer:
+    """Gives `replies` sampled completions of each text, or the greedy one."""
     complete = stop_place if settings.endpoint == "completion" else None
     if settings.temperature == 0:
-        return [[one] for one in greedy_batch(model, texts, settings.max_new_tokens, complete)]
-    sampling = Sampling(settings.temperature, None, settings.top_p, settings.max_new_tokens)
-    return sample_batch(model, texts, replies, sampling, seeds, complete)
+        drawing: Drawing = Greedy(settings.max_new_tokens)
+        return Answerer(model, texts, drawing, complete=complete, batch_size=settings.batch_size)
+    drawing = Sampling(settings.temperature, None, settings.top_p, settings.max_new_tokens)
+    return Answerer(
+        model, texts, drawing, samples=replies, seeds=seeds, complete=complete, batch_size=settings.batch_size
+    )
 
 
 def stop_place(text: str) -> int | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from tutelage.evaluation.accuracy import accuracy
-from tutelage.rounds.answering import answer_all, finished_answers, prompts_for
+from tutelage.rounds.answering import answer_all, answers_of, finished_answers, prompts_for
 from tutelage.rounds.run import Run
-from tutelage.student.sampling import Completion, greedy_batch, plan_batches
+from tutelage.student.drawing import Greedy
 from tutelage.workspace import read_json, write_json
 
 
@@ -25,14 +24,9 @@ def evaluate(run: Run, number: int) -> dict[str, Any]:
     questions = [*run.questions["test"], *run.questions["held-out"]]
     attempts = finished_answers(place.answers)
     if attempts is None:
-        student = run.student(number)
-        prompts = prompts_for(run, questions)
-
-        def answer_batch(batch: Sequence[int]) -> Sequence[Sequence[Completion]]:
-            return [[answer] for answer in greedy_batch(student, [prompts[i] for i in batch], settings.max_new_tokens)]
-
-        batches = plan_batches(student, prompts, settings.batch_size)
-        attempts = answer_all(place.answers, f"Round {number}  evaluation", questions, batches, 1, answer_batch)
+        prompts, drawing = prompts_for(run, questions), Greedy(settings.max_new_tokens)
+        answers = answers_of(run, number, prompts, drawing, batch_size=settings.batch_size)
+        attempts = answer_all(place.answers, f"Round {number}  evaluation", questions, 1, answers)
     test = {question.id for question in run.questions["test"]}
     result = {
         **asdict(accuracy(attempt for attempt in attempts if attempt.question_id in test)),

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from tutelage.records import Attempt, Mistake
-from tutelage.rounds.answering import answer_all, finished_answers, prompts_for
+from tutelage.rounds.answering import answer_all, answers_of, finished_answers, prompts_for
 from tutelage.rounds.run import Run
 from tutelage.seeds import derive_seed
-from tutelage.student.sampling import Completion, Sampling, plan_batches, sample_batch
+from tutelage.student.drawing import Sampling
 from tutelage.workspace import read_records, write_records
 
 
@@ -22,18 +22,13 @@ def exam(run: Run, number: int) -> list[Attempt]:
     if (finished := finished_answers(path)) is not None:
         return finished
     settings, questions = run.recipe.exam, run.questions["train"]
-    student = run.student(number - 1)
     prompts = prompts_for(run, questions)
     sampling = Sampling(settings.temperature, settings.top_k, None, settings.max_new_tokens)
     seeds = [derive_seed(run.recipe.seed, "exam", number, question.id) for question in questions]
-
-    def answer_batch(batch: Sequence[int]) -> Sequence[Sequence[Completion]]:
-        return sample_batch(
-            student, [prompts[i] for i in batch], settings.attempts, sampling, [seeds[i] for i in batch]
-        )
-
-    batches = plan_batches(student, prompts, max(1, settings.batch_size // settings.attempts))
-    return answer_all(path, f"Round {number}  exam", questions, batches, settings.attempts, answer_batch)
+    answers = answers_of(
+        run, number - 1, prompts, sampling, samples=settings.attempts, seeds=seeds, batch_size=settings.batch_size
+    )
+    return answer_all(path, f"Round {number}  exam", questions, settings.attempts, answers)
 
 
 def mistakes(run: Run, number: int) -> list[Mistake]:

@@ -29,13 +29,24 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
-            raise ValueError(f"temperature is {self.temperature}; for greedy answers use greedy_batch")
+            raise ValueError(f"temperature is {self.temperature}; for greedy answers take Greedy")
 
 
-def uniform_numbers(seeds: Sequence[int], samples: int, length: int) -> Tensor:
-    """Numbers from [0, 1), float64 [R, N]: `samples` rows for each seed, each from a generator of its own."""
-    rows = [np.random.default_rng([seed, sample]).random(length) for seed in seeds for sample in range(samples)]
-    return torch.from_numpy(np.array(rows).reshape(len(seeds) * samples, length))
+@dataclass(frozen=True, slots=True)
+class Greedy:
+    """Takes the likeliest token each time. max_new_tokens: where an unfinished sequence is cut."""
+
+    max_new_tokens: int
+
+
+Drawing = Sampling | Greedy
+"""How tokens are chosen."""
+
+
+def uniform_numbers(keys: Sequence[tuple[int, int]], length: int) -> Tensor:
+    """Numbers from [0, 1), float64 [len(keys), length]: a row for each seed and sample, of a generator of its own."""
+    rows = [np.random.default_rng(key).random(length) for key in keys]
+    return torch.from_numpy(np.array(rows).reshape(len(keys), length))
 
 
 class SeededDraw(LogitsProcessor):
@@ -55,6 +66,13 @@ class SeededDraw(LogitsProcessor):
         uniform_R = self._uniform_RN[:, input_ids.shape[1] - self._prompt_length]
         token_R = draw(scores, uniform_R, self._sampling)
         return scores.scatter(1, token_R[:, None], torch.inf)
+
+
+def choose(logits_RV: Tensor, uniform_R: Tensor, drawing: Drawing) -> Tensor:
+    """The next tokens, int64 [R]. uniform_R: float64, read only if they are drawn. No host waits for a device here."""
+    if isinstance(drawing, Greedy):
+        return logits_RV.argmax(-1)
+    return draw(logits_RV.float(), uniform_R, drawing)
 
 
 def draw(logits_RV: Tensor, uniform_R: Tensor, sampling: Sampling) -> Tensor:

@@ -1,64 +1,155 @@
-"""Answers from the student: sampled for an exam, greedy for an evaluation, in batches.
+"""Answers from the student: sampled for an exam, greedy for an evaluation.
 
-Built on the library's `generate`. What a prompt gets does not depend on its neighbours in the batch: each
-sequence has random numbers of its own, padding is masked, and only rounding differs.
-
-Shapes: R sequences, L tokens of a padded prompt, N new tokens.
+By the engine where the model lets it, by the library's `generate` else. What a prompt gets depends on the prompt and
+its seed; what else is answered, in which order and how many at a time, changes rounding only.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-import torch
-from jinja2 import TemplateError
-from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 from tutelage.errors import StudentError
-from tutelage.student.drawing import Sampling, SeededDraw, uniform_numbers
-from tutelage.student.model import Student, autocast
-from tutelage.student.prefixes import lay_out, prefill
-from tutelage.student.stopping import AnswerStop, Complete, answer_end, decode
+from tutelage.progress import say
+from tutelage.student.drawing import Drawing, Greedy, Sampling
+from tutelage.student.engine.engine import Engine, Options
+from tutelage.student.engine.scheduler import Request
+from tutelage.student.generating import generate
+from tutelage.student.memory import LIBRARY_SLOTS, automatic_slots, is_out_of_memory, release
+from tutelage.student.model import Student
+from tutelage.student.stopping import Complete, Completion, EndRule, answer_end
 
-__all__ = [
-    "Complete",
-    "Completion",
-    "Sampling",
-    "answer_end",
-    "encode_prompt",
-    "greedy_batch",
-    "plan_batches",
-    "render_chat",
-    "sample_batch",
-]
+_SITTING = {"cuda": 16}
+_SITTING_ELSEWHERE = 4
+"""Sequences of a sitting, by those at a time: enough that the end of a sitting, where slots stay empty, is little."""
+
+Finished = Callable[[int, Sequence[Completion]], None]
+"""Is told of a prompt's number and its completions as soon as all of them are there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """What was generated after a prompt.
+class Answers(Protocol):
+    """Who answers a list of prompts, sitting by sitting.
 
-    text: up to the end of the complete answer. tokens: new tokens, up to and with the one that ended it.
-    finished: False when the limit on new tokens cut it off.
+    sittings: the prompts' numbers, the longest prompts first, in parts that are answered, and kept, as a whole.
     """
 
-    text: str
-    tokens: int
-    finished: bool
+    @property
+    def sittings(self) -> Sequence[Sequence[int]]: ...
+
+    def answer(self, sitting: Sequence[int], finished: Finished | None = None) -> list[list[Completion]]:
+        """The completions of each prompt of a sitting."""
 
 
-def plan_batches(student: Student, prompts: Sequence[str], size: int) -> list[list[int]]:
-    """The prompts' indices in batches of `size` prompts of similar length, the longest first.
+class Answerer:
+    """Answers in this process. What it needs for that is made at the first answer, and kept as long as it is.
 
-    It follows from the prompts, the tokenizer and `size` alone, so a resumed run finds the same batches. The longest
-    come first: a prompt that is too long for the model, or a batch for the memory, shows at once.
+    samples: completions of each prompt. seeds: one a prompt, not negative, where tokens are drawn; sample i of a
+    prompt depends on the prompt, its seed and i only. complete: ends an answer before its end token; None leaves that
+    to end tokens and the limit. batch_size: sequences at a time; None takes what suits the device and its memory.
+
+    The sittings follow from prompts, samples, batch size and kind of device alone, so a resumed run finds the same.
     Raises: StudentError if a prompt is empty.
     """
-    lengths = [len(encode_prompt(student, prompt)) for prompt in prompts]
-    order = sorted(range(len(prompts)), key=lambda index: -lengths[index])
-    return [order[start : start + size] for start in range(0, len(order), size)]
+
+    def __init__(
+        self,
+        student: Student,
+        prompts: Sequence[str],
+        drawing: Drawing,
+        *,
+        samples: int = 1,
+        seeds: Sequence[int] | None = None,
+        complete: Complete | None = answer_end,
+        batch_size: int | None = None,
+        options: Options = Options(),  # noqa: B008 - frozen
+    ) -> None:
+        if isinstance(drawing, Sampling) and len(seeds or ()) != len(prompts):
+            raise ValueError(f"{len(prompts)} prompts need as many seeds, not {len(seeds or ())}")
+        self._student = student
+        self._prompts = encode_prompts(student, prompts)
+        self._drawing = drawing
+        self._samples = samples
+        self._seeds = seeds or ()
+        self._rule = EndRule(student.tokenizer, student.stop_ids, complete)
+        self._options = options
+        self._slots = batch_size or automatic_slots(student.device)
+        self._sittings = plan_sittings(self._prompts, samples, self._slots, student.device.type)
+        self._engine: Engine | None = None
+        self._by_library = False
+
+    @property
+    def sittings(self) -> list[list[int]]:
+        """As Answers."""
+        return self._sittings
+
+    @property
+    def engine(self) -> Engine | None:
+        """What answers, once it has been made; None too if the library does."""
+        return self._engine
+
+    def answer(self, sitting: Sequence[int], finished: Finished | None = None) -> list[list[Completion]]:
+        """As Answers. Goes on with fewer sequences at a time where memory runs out, and says so.
+
+        Raises: StudentError if a prompt is too long for the model's context, or memory for a single sequence.
+        """
+        made: dict[Request, Completion] = {}
+
+        def done(request: Request, new: list[int]) -> None:
+            made[request] = self._rule.completion(new)
+            of_prompt = [Request(request.prompt, sample) for sample in range(self._samples)]
+            if finished is not None and all(other in made for other in of_prompt):
+                finished(request.prompt, [made[other] for other in of_prompt])
+
+        requests = [Request(prompt, sample) for prompt in sitting for sample in range(self._samples)]
+        check_lengths(self._student, self._prompts, self._drawing)
+        with _evaluating(self._student):
+            while left := [request for request in requests if request not in made]:
+                if not self._run(left, done):
+                    self._halve()
+        return [[made[Request(prompt, sample)] for sample in range(self._samples)] for prompt in sitting]
+
+    def _run(self, requests: Sequence[Request], done: Callable[[Request, list[int]], None]) -> bool:
+        """Answers; False if memory ran out on the way. Nothing may refer to the error then, nor to its frames."""
+        try:
+            self._make_engine()
+            if self._engine is not None:
+                self._engine.run(requests, self._rule.ends, done)
+            else:
+                parts = (self._student, self._prompts, self._seeds, self._drawing, self._rule, self._slots)
+                generate(*parts, requests, done)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return False
+        return True
+
+    def _make_engine(self) -> None:
+        if self._engine is not None or self._by_library:
+            return
+        slots = min(self._slots, len(self._prompts) * self._samples)
+        try:
+            self._engine = Engine(self._student.model, self._prompts, self._seeds, self._drawing, slots, self._options)
+        # A model may raise anything where it meets a cache and an attention that it does not know.
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            say(f"This model is answered for by the library's generate, which is slower: {_reason(error)}.")
+            self._by_library = True
+            self._slots = min(self._slots, LIBRARY_SLOTS)
+
+    def _halve(self) -> None:
+        tried = self._engine.slots if self._engine is not None else self._slots
+        tried = min(tried, len(self._prompts) * self._samples)
+        self._engine = None
+        release(self._student.device)
+        if tried == 1:
+            raise StudentError(
+                f"{self._student.device} has not enough memory for a single sequence. Free some, take fewer "
+                "demonstrations (prompt.count), a smaller max_new_tokens or a smaller student."
+            )
+        self._slots = tried // 2
+        say(f"Out of memory with {tried} sequences at a time; going on with {self._slots}.")
 
 
 def sample_batch(
@@ -69,126 +160,61 @@ def sample_batch(
     seeds: Sequence[int],
     complete: Complete | None = answer_end,
 ) -> list[list[Completion]]:
-    """`samples` sampled completions of each prompt, in one batch of len(prompts) * samples sequences.
-
-    seeds: one a prompt, not negative; sample i of a prompt depends on the prompt, its seed and i only.
-    complete: ends an answer before its end token; None leaves that to end tokens and the limit.
-    Raises: StudentError if a prompt is empty, or too long for the model's context.
-    """
-    if len(seeds) != len(prompts):
-        raise ValueError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
-    uniform_RN = uniform_numbers(seeds, samples, sampling.max_new_tokens).to(student.device)
-    flat = _generate(student, prompts, samples, sampling.max_new_tokens, complete, (sampling, uniform_RN))
-    return [flat[start : start + samples] for start in range(0, len(flat), samples)]
+    """`samples` sampled completions of each prompt, all in one sitting. seeds, complete, Raises: as for `Answerer`."""
+    answerer = Answerer(student, prompts, sampling, samples=samples, seeds=seeds, complete=complete)
+    return answerer.answer(range(len(prompts)))
 
 
 def greedy_batch(
     student: Student, prompts: Sequence[str], max_new_tokens: int, complete: Complete | None = answer_end
 ) -> list[Completion]:
-    """The greedy completion of each prompt, in one batch. complete, Raises: as for `sample_batch`."""
-    return _generate(student, prompts, 1, max_new_tokens, complete, None)
+    """The greedy completion of each prompt, all in one sitting. complete, Raises: as for `Answerer`."""
+    answers = Answerer(student, prompts, Greedy(max_new_tokens), complete=complete).answer(range(len(prompts)))
+    return [completion for [completion] in answers]
 
 
-def encode_prompt(student: Student, prompt: str) -> list[int]:
-    """A prompt's tokens, tokenised whole, with the beginning-of-text tokens unless it already starts with them.
+def encode_prompts(student: Student, prompts: Sequence[str]) -> list[list[int]]:
+    """Prompts' tokens, each tokenised whole, with the beginning-of-text tokens unless it already starts with them.
 
-    Raises: StudentError if there are none.
+    Raises: StudentError if one has none.
     """
-    token_ids: list[int] = student.tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    begun = tuple(token_ids[: len(student.bos)]) == student.bos
-    token_ids = token_ids if begun else [*student.bos, *token_ids]
-    if not token_ids:
-        raise StudentError("A prompt is empty: there is nothing to continue. Give it a question.")
-    return token_ids
-
-
-def render_chat(student: Student, messages: Sequence[tuple[str, str]]) -> str:
-    """Chat messages (role, content) as the prompt that the model's chat template makes of them.
-
-    A template that takes no system message gets its text at the head of the first user message.
-    Raises: StudentError if the model has no chat template, or one that refuses the messages nevertheless.
-    """
-    if not student.tokenizer.chat_template:
-        raise StudentError(
-            f"{student.model.config.name_or_path or 'The model'} has no chat template. "
-            'Take a chat-tuned model, or the endpoint "completion".'
-        )
-    try:
-        return _apply_template(student, messages)
-    except TemplateError:  # Gemma 2 and early Mistral raise it at a system message
-        with contextlib.suppress(TemplateError):
-            return _apply_template(student, _without_system(messages))
-        raise StudentError(
-            f"The chat template of {student.model.config.name_or_path or 'the model'} refuses the messages "
-            f'({", ".join(role for role, _ in messages)}). Take another model, or the endpoint "completion".'
-        ) from None
-
-
-def _apply_template(student: Student, messages: Sequence[tuple[str, str]]) -> str:
-    conversation = [{"role": role, "content": content} for role, content in messages]
-    return str(student.tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True))
-
-
-def _without_system(messages: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The messages with all system text before that of the first user message."""
-    system = [content for role, content in messages if role == "system"]
-    others = [(role, content) for role, content in messages if role != "system"]
-    first = next((place for place, (role, _) in enumerate(others) if role == "user"), None)
-    if first is not None:
-        others[first] = ("user", "\n\n".join([*system, others[first][1]]))
-    return others
-
-
-@torch.inference_mode()
-def _generate(
-    student: Student,
-    prompts: Sequence[str],
-    samples: int,
-    max_new_tokens: int,
-    complete: Complete | None,
-    drawing: tuple[Sampling, torch.Tensor] | None,
-) -> list[Completion]:
-    """The completions of all samples of all prompts; greedy ones without `drawing`."""
     if not prompts:
         return []
-    encoded = [encode_prompt(student, prompt) for prompt in prompts]
-    _check_lengths(student, max(map(len, encoded)), max_new_tokens)
-    with _evaluating(student), autocast(student.device):
-        layout = lay_out(encoded, student.pad_id, student.device)
-        cache = prefill(student, layout, samples, room=max_new_tokens)
-        if cache is None:
-            layout = lay_out(encoded, student.pad_id, student.device, share=False)
-        token_RL, attention_RL = layout.repeat(samples)
-        length = token_RL.shape[1]
-        stops = [] if complete is None else [AnswerStop(student.tokenizer, complete, length, len(token_RL))]
-        draws = [] if drawing is None else [SeededDraw(*drawing, length)]
-        settings = GenerationConfig(
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            eos_token_id=list(student.stop_ids),
-            pad_token_id=student.pad_id,
-        )
-        model: Any = student.model
-        sequence_RL = model.generate(
-            token_RL,
-            attention_mask=attention_RL,
-            past_key_values=cache,
-            generation_config=settings,
-            logits_processor=LogitsProcessorList(draws),
-            stopping_criteria=StoppingCriteriaList(stops),
-        )
-    new_RN: list[list[int]] = sequence_RL[:, length:].tolist()
-    lengths_R = stops[0].lengths_R if stops else [0] * len(new_RN)
-    return [_completion(student, new, stop, complete) for new, stop in zip(new_RN, lengths_R, strict=True)]
+    encoded: list[list[int]] = student.tokenizer(list(prompts), add_special_tokens=False)["input_ids"]
+    begin = len(student.bos)
+    whole = [ids if tuple(ids[:begin]) == student.bos else [*student.bos, *ids] for ids in encoded]
+    if not all(whole):
+        raise StudentError("A prompt is empty: there is nothing to continue. Give it a question.")
+    return whole
 
 
-def _check_lengths(student: Student, longest: int, max_new_tokens: int) -> None:
-    limit = student.context
-    if limit is not None and longest + max_new_tokens > limit:
+def check_lengths(student: Student, prompts: Sequence[Sequence[int]], drawing: Drawing) -> None:
+    """Raises: StudentError if a prompt is too long for the model's context."""
+    longest = max(map(len, prompts), default=0)
+    limit, new = student.context, drawing.max_new_tokens
+    if limit is not None and longest + new > limit:
         raise StudentError(
-            f"A prompt of {longest} tokens and {max_new_tokens} new ones do not fit the model's context of {limit} "
-            "tokens. Take fewer demonstrations (prompt.count) or a smaller max_new_tokens."
+            f"A prompt of {longest} tokens and {new} new ones do not fit the model's context of {limit} tokens. "
+            "Take fewer demonstrations (prompt.count) or a smaller max_new_tokens."
         )
+
+
+def plan_sittings(prompts: Sequence[Sequence[int]], samples: int, slots: int, device: str) -> list[list[int]]:
+    """The prompts' numbers, the longest first, in sittings of some times the slots.
+
+    The longest come first: a prompt that is too long for the model, or slots too many for the memory, show at once.
+    """
+    order = sorted(range(len(prompts)), key=lambda number: -len(prompts[number]))
+    size = max(1, _SITTING.get(device, _SITTING_ELSEWHERE) * slots // samples)
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+def _reason(error: Exception) -> str:
+    """Why a model cannot be run by the engine, in a line."""
+    line = str(error).strip().partition("\n")[0].rstrip(".")
+    if isinstance(error, NotImplementedError):
+        return line
+    return f"it does not run behind the engine's cache and attention ({type(error).__name__}: {line})"
 
 
 @contextlib.contextmanager
@@ -200,12 +226,3 @@ def _evaluating(student: Student) -> Iterator[None]:
         yield
     finally:
         student.model.train(was_training)
-
-
-def _completion(student: Student, new: list[int], stopped: int, complete: Complete | None) -> Completion:
-    """new: a row of what was generated, filled up behind its end. stopped: where AnswerStop ended it, or 0."""
-    new = new[: stopped or None]
-    end = next((place for place, token in enumerate(new, start=1) if token in student.stop_ids), None)
-    text = decode(student.tokenizer, new if end is None else new[: end - 1])
-    kept = None if complete is None else complete(text)
-    return Completion(text[:kept], end or len(new), finished=end is not None or kept is not None)
