@@ -30,3 +30,18 @@ def test_a_model_that_cannot_exchange_it_keeps_its_own_and_nothing_is_said(capfd
     with exchanged_attention(model, TREE):
         assert model.config._attn_implementation == before
     assert "".join(capfd.readouterr()) == ""
+
+
+def test_a_model_that_refuses_halfway_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_student(PACKED["Llama"]).model
+    before, real = model.config._attn_implementation, model.set_attn_implementation
+
+    def halfway(name: str) -> None:
+        real(name)
+        if name == TREE:
+            raise ValueError("a part of it refuses")
+
+    monkeypatch.setattr(model, "set_attn_implementation", halfway)
+    with pytest.raises(ValueError, match="refuses"), exchanged_attention(model, TREE):
+        pass
+    assert model.config._attn_implementation == before

@@ -13,7 +13,7 @@ from tests.student.packed.architectures import GROUPED, PACKED, SEPARATE, make_l
 from tests.tiny import make_model
 from tutelage.student.model import Student
 from tutelage.student.packed.attention import UnknownLayerError, masks_by_layer
-from tutelage.student.passes import Passes, in_packed_passes, in_separate_passes, ways, why_not_packed
+from tutelage.student.passes import Passes, difference, in_packed_passes, in_separate_passes, ways, why_not_packed
 
 
 def gradient(student: Student, passes: Passes) -> tuple[Tensor, Tensor]:
@@ -62,7 +62,16 @@ def test_positions_that_are_ignored_are_noticed(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(student.model.base_model, "forward", deaf)
     reason = why_not_packed(student)
     assert reason is not None
-    assert "differ" in reason
+    assert "separate passes" in reason
+
+
+def test_a_loss_that_is_no_number_is_no_agreement() -> None:
+    good, nan = torch.tensor([7.0, 1.0]), torch.tensor([7.0, float("nan")])
+    assert difference(good, good * 1.0001, 1e-3) is None
+    assert difference(good, nan, 1e-3) is not None
+    assert difference(nan, good, 1e-3) is not None
+    assert difference(good, good + torch.tensor([0.0, 0.1]), 1e-3) is not None
+    assert difference(torch.tensor([7.0, 0.0]), torch.tensor([7.0, 1e-4]), 1e-3) is None
 
 
 def test_the_probe_leaves_the_model_as_it_was() -> None:

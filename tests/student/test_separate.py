@@ -125,3 +125,9 @@ def test_the_gradient_reaches_the_prefix_through_the_triplet(tiny_student: Stude
     first = int(batch.token_BT[0, len(tiny_student.bos)])
     assert all(first == sample.token_ids[len(tiny_student.bos)] for sample in others)
     assert float(embedding[first].abs().max()) > 0
+
+
+def test_no_hook_is_left_in_the_model(tiny_student: Student, lesson: list[LessonSample]) -> None:
+    separate_passes(tiny_student, lesson, margin=1.0)
+    modules = list(tiny_student.model.modules())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in modules)

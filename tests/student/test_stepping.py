@@ -20,7 +20,7 @@ RATE = 1e-3
 
 
 def settings(**changes: object) -> StudySettings:
-    return StudySettings.model_validate({"batch_size": 5, "learning_rate": RATE, **changes})
+    return StudySettings.model_validate({"batch_size": 5, "micro_batch_size": 5, "learning_rate": RATE, **changes})
 
 
 def weights(student: Student) -> torch.Tensor:
@@ -119,7 +119,7 @@ def test_when_memory_runs_out_it_checkpoints_then_halves_and_the_result_is_the_s
         assert other == pytest.approx(one, rel=1e-5)
     said = "".join(capsys.readouterr())
     assert said.count("gradient checkpointing") == 1
-    assert "2 samples at a time" in said
+    assert "micro-batches of 2 " in said
     assert not checkpoints_activations(student.model)
 
 
@@ -127,6 +127,12 @@ def test_checkpointing_alone_may_do(monkeypatch: pytest.MonkeyPatch) -> None:
     tried = cramp(monkeypatch, needs_checkpointing=True)
     take(make_student(PACKED["Llama"]), steps=2)
     assert tried == [5, 5, 5]
+
+
+def test_on_a_cpu_a_pass_takes_few_samples_unless_the_recipe_says_otherwise() -> None:
+    student = make_student(PACKED["Llama"])
+    with StudyStep(student, settings(micro_batch_size=None), RATE) as step:
+        assert len(step.prepare(make_lesson(student)).micro) == 2
 
 
 def test_the_recipe_may_ask_for_it_or_forbid_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,6 +178,103 @@ def test_a_way_that_is_closed_gives_way_to_the_next(
     said = "".join(capsys.readouterr())
     assert said.count("no compiler here") == 1
     assert "long trace" not in said
+
+
+def test_a_way_may_close_in_the_middle_of_a_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = take(make_student(PACKED["Llama"]), steps=4)
+    left = [3]
+
+    class Closing(EagerPasses):
+        def backward(self, prepared: Any, weight: float, triplets: int) -> torch.Tensor:
+            left[0] -= 1
+            if left[0] < 0:
+                raise RuntimeError("operation not permitted when stream is capturing")
+            return super().backward(prepared, weight, triplets)
+
+    def ways(student: Student, margin: float, lambda_: float) -> tuple[list[Any], None]:
+        first = in_packed_passes(student, margin, lambda_)
+        first.__class__ = Closing
+        return [first, in_packed_passes(student, margin, lambda_)], None
+
+    monkeypatch.setattr(stepping, "ways", ways)
+    for one, other in zip(expected, take(make_student(PACKED["Llama"]), steps=4), strict=True):
+        assert other == pytest.approx(one, rel=1e-5)
+    assert left[0] == -1
+
+
+def test_a_way_whose_losses_are_wrong_is_found_out_at_the_first_batch(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = take(make_student(PACKED["Llama"]))
+
+    class Wrong(EagerPasses):
+        def backward(self, prepared: Any, weight: float, triplets: int) -> torch.Tensor:
+            return super().backward(prepared, weight, triplets) * torch.tensor([1.2, 1.0])
+
+    def ways(student: Student, margin: float, lambda_: float) -> tuple[list[Any], None]:
+        first = in_packed_passes(student, margin, lambda_)
+        first.__class__ = Wrong
+        return [first, in_packed_passes(student, margin, lambda_)], None
+
+    monkeypatch.setattr(stepping, "ways", ways)
+    for one, other in zip(expected, take(make_student(PACKED["Llama"])), strict=True):
+        assert other == pytest.approx(one, rel=1e-5)
+    assert "away from those of separate passes" in "".join(capsys.readouterr())
+
+
+def test_nothing_is_left_behind_if_the_first_way_cannot_be_entered(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shut(EagerPasses):
+        def running(self) -> Any:
+            raise NotImplementedError("no layers")
+
+    def ways(student: Student, margin: float, lambda_: float) -> tuple[list[Any], None]:
+        only = in_packed_passes(student, margin, lambda_)
+        only.__class__ = Shut
+        return [only], None
+
+    monkeypatch.setattr(stepping, "ways", ways)
+    student = make_student(PACKED["Llama"])
+    with pytest.raises(NotImplementedError):
+        take(student, gradient_checkpointing=True)
+    assert not student.model.training
+    assert not checkpoints_activations(student.model)
+
+
+def test_a_way_that_cannot_be_entered_gives_way_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = take(make_student(PACKED["Llama"]))
+
+    class Shut(EagerPasses):
+        def running(self) -> Any:
+            raise NotImplementedError("no layers")
+
+    def ways(student: Student, margin: float, lambda_: float) -> tuple[list[Any], None]:
+        first = in_packed_passes(student, margin, lambda_)
+        first.__class__ = Shut
+        return [first, in_packed_passes(student, margin, lambda_)], None
+
+    monkeypatch.setattr(stepping, "ways", ways)
+    for one, other in zip(expected, take(make_student(PACKED["Llama"])), strict=True):
+        assert other == pytest.approx(one, rel=1e-5)
+
+
+def test_checkpointing_leaves_no_hooks_behind() -> None:
+    student = make_student(PACKED["Llama"])
+    for _ in range(3):
+        take(student, steps=1, gradient_checkpointing=True)
+    assert not any(module._forward_hooks for module in student.model.modules())
+
+
+def test_the_optimizers_state_is_that_of_its_first_step() -> None:
+    student = make_student(PACKED["Llama"])
+    optimizer = stepping.make_optimizer(student, settings(), RATE)
+    stepping.allocate_state(optimizer)
+    parameter = next(student.model.parameters())
+    made = {name: (value.shape, value.dtype, value.device) for name, value in optimizer.state[parameter].items()}
+    fresh = stepping.make_optimizer(student, settings(), RATE)
+    parameter.grad = torch.zeros_like(parameter)
+    fresh.step()
+    assert made == {name: (value.shape, value.dtype, value.device) for name, value in fresh.state[parameter].items()}
+    assert float(optimizer.state[parameter]["step"]) == 0
 
 
 def test_an_error_of_the_last_way_comes_through(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,8 @@ def exchanged_attention(model: PreTrainedModel, name: str) -> Iterator[None]:
     A model whose attention is not exchangeable keeps its own, silently: whoever needs another must compare results.
     """
     before = model.config._attn_implementation
-    _set(model, name)
     try:
+        _set(model, name)
         yield
     finally:
         _set(model, before)

@@ -56,6 +56,8 @@ def load_checkpoint(path: Path, student: Student, optimizer: torch.optim.Optimiz
 @torch.no_grad()
 def _restore(file: safe_open, student: Student, optimizer: torch.optim.Optimizer) -> None:
     keys = set(file.keys())
+    if missing := {f"weight/{name}" for name, _ in student.model.named_parameters()} - keys:
+        raise SafetensorError(f"{min(missing)} is missing")  # before anything is changed
     for name, parameter in student.model.named_parameters():
         parameter.copy_(file.get_tensor(f"weight/{name}"))
         state = {key: f"{key}/{name}" for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in keys}

@@ -10,6 +10,8 @@ def checkpoint_activations(model: PreTrainedModel, on: bool) -> None:
     # transformers 5.23 calls it activation checkpointing, and warns at the name it had before.
     kind = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
     getattr(model, f"{kind}_checkpointing_{'enable' if on else 'disable'}")()
+    if not on:
+        model.disable_input_require_grads()  # which the library switches on and leaves so
 
 
 def checkpoints_activations(model: PreTrainedModel) -> bool:

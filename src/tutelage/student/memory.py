@@ -12,7 +12,7 @@ AUTOMATIC_SLOTS_ELSEWHERE = 128
 LIBRARY_SLOTS = 256
 """At most so many for `generate`, whose dynamic cache is copied in each step."""
 
-_MESSAGES = ("not enough memory", "can't allocate memory", "ALLOC_FAILED")
+_MESSAGES = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
 
 
 def automatic_slots(device: torch.device) -> int:
@@ -24,7 +24,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether it is one of the many ways to say so: CUDA's error, Python's, a message of the CPU's allocator."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(message in str(error) for message in _MESSAGES)
+    # Graphs, pinned memory, Triton and cuBLAS take theirs past torch's allocator, and say it in their own ways.
+    return isinstance(error, RuntimeError) and any(message in str(error).lower() for message in _MESSAGES)
 
 
 def free_memory(device: torch.device) -> int | None:
@@ -37,6 +38,8 @@ def free_memory(device: torch.device) -> int | None:
 
 def release(device: torch.device) -> None:
     """Gives back what nothing refers to any more."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)  # what a failed pass left queued may still read what is freed here
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()

@@ -1,7 +1,8 @@
 """Ways to the gradients of the joint loss, and the choice among them by what the model and the device can do.
 
 Packed passes with FlexAttention and captured CUDA graphs on a GPU, packed passes with scaled dot product attention
-elsewhere, separate passes for a model that takes no tree mask. What comes out is the same but for rounding.
+elsewhere, separate passes for a model that takes no tree mask. What comes out is the same but for rounding (and but for
+dropout, which a student that has any draws once for what the texts of a pack share).
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from tutelage.student.losses import joint_loss
 from tutelage.student.model import Student, autocast
 from tutelage.student.packed.attention import TREE
 from tutelage.student.packed.replay import Replay
-from tutelage.student.packed.sums import pack, packed_passes, packed_sums
-from tutelage.student.packed.tree import plant
+from tutelage.student.packed.sums import chunk_for, pack, packed_passes, packed_sums
+from tutelage.student.packed.tree import Tree, plant
 from tutelage.student.separate import JointSums, LessonSample, separate_passes
 
 _TOLERANCE = 1e-3
@@ -31,8 +32,9 @@ _TOLERANCE = 1e-3
 class Passes(Protocol):
     """A way to the gradients of λ and ρ that it was made with."""
 
-    keeps_gradients: bool
-    """Whether the parameters' gradients must stay the same tensors: zero them in place."""
+    @property
+    def keeps_gradients(self) -> bool:
+        """Whether the parameters' gradients must stay the same tensors: zero them in place."""
 
     def running(self) -> contextlib.AbstractContextManager[object]:
         """Around all passes of a study: the model is set up for them, and as before afterwards."""
@@ -82,20 +84,29 @@ class EagerPasses:
         joint_loss(language_model, triplet, self._lambda).backward()
         return torch.stack([language_model.detach(), triplet.detach()])
 
+    @torch.no_grad()
+    def losses(self, samples: Sequence[LessonSample], weight: float, triplets: int) -> Tensor:
+        """What `backward` would give for these samples, without gradients."""
+        with self.running(), autocast(self._student.device):
+            sums = self._sums(self.prepare(samples))
+        return torch.stack([sums.language_model.total / weight, sums.triplet.total / max(triplets, 1)])
+
     def forget(self) -> None:
         """Nothing is kept."""
 
 
-def in_separate_passes(student: Student, margin: float, lambda_: float) -> Passes:
+def in_separate_passes(student: Student, margin: float, lambda_: float) -> EagerPasses:
     """The reference, for any causal language model."""
     return EagerPasses(student, lambda_, list, lambda samples: separate_passes(student, samples, margin))
 
 
-def in_packed_passes(student: Student, margin: float, lambda_: float) -> Passes:
+def in_packed_passes(student: Student, margin: float, lambda_: float) -> EagerPasses:
     """Packed, on any device."""
-    return EagerPasses(
-        student, lambda_, plant, lambda tree: packed_sums(student, pack(student, tree), margin), attention_name=TREE
-    )
+
+    def sums(tree: Tree) -> JointSums:
+        return packed_sums(student, pack(student, tree), margin, chunk_for(student))
+
+    return EagerPasses(student, lambda_, plant, sums, attention_name=TREE)
 
 
 def ways(student: Student, margin: float, lambda_: float) -> tuple[list[Passes], str | None]:
@@ -127,11 +138,19 @@ def why_not_packed(student: Student) -> str | None:
         return first_line(error)
     finally:
         student.model.train(was_training)
-    pairs = zip((expected.language_model, expected.triplet), (found.language_model, found.triplet), strict=True)
-    difference = max(float((one.total - other.total).abs() / one.total.abs()) for one, other in pairs)
-    if not difference < _TOLERANCE:  # not a number is no agreement
-        return f"losses differ by a factor of {difference:.2g} from those of separate passes"
-    return None
+    expected_2, found_2 = (torch.stack([part.total / part.divisor for part in sums]) for sums in (expected, found))
+    return difference(expected_2, found_2, _TOLERANCE)
+
+
+def difference(expected_2: Tensor, found_2: Tensor, tolerance: float) -> str | None:
+    """What is wrong with a way's losses, given those of separate passes; None if they agree.
+
+    tolerance: as a part of the larger of the two, since a triplet loss may be next to nothing.
+    """
+    error = float((expected_2 - found_2).abs().max() / expected_2.abs().max())
+    if error <= tolerance:  # not a number is no agreement
+        return None
+    return f"its losses are {error:.2g} times themselves away from those of separate passes"
 
 
 def _probe_lesson(student: Student) -> list[LessonSample]:

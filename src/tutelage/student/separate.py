@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -48,15 +48,13 @@ def separate_passes(student: Student, samples: Sequence[LessonSample], margin: f
     With margin ρ; pass no triplet at all (λ = 0) by leaving out positives or negatives.
     """
     anchor = pad([sample.anchor for sample in samples], student.pad_id, student.device)
-    output = student.model(
-        input_ids=anchor.token_BT, attention_mask=anchor.attention_BT, output_hidden_states=True, use_cache=False
-    )
-    language_model = language_model_loss(output.logits, anchor.token_BT, anchor.weight_BT)
+    hidden_BTD, logits_BTV = _hidden_and_logits(student, anchor)
+    language_model = language_model_loss(logits_BTV, anchor.token_BT, anchor.weight_BT)
     rows = [row for row, sample in enumerate(samples) if sample.is_triplet]
     if not rows:
         nothing = torch.zeros((), device=student.device)
         return JointSums(language_model, Sum(nothing, nothing))
-    anchor_BD = _at_last(output.hidden_states[-1], anchor)[rows]
+    anchor_BD = _at_last(hidden_BTD, anchor)[rows]
     positives = [sample.positive for sample in samples if sample.is_triplet and sample.positive]
     negatives = [sample.negative for sample in samples if sample.is_triplet and sample.negative]
     triplet = triplet_loss(anchor_BD, _final_states(student, positives), _final_states(student, negatives), margin)
@@ -66,10 +64,22 @@ def separate_passes(student: Student, samples: Sequence[LessonSample], margin: f
 def _final_states(student: Student, samples: Sequence[Sample]) -> Tensor:
     """h of each sample, [B, D]; the base model, since no loss reads these logits."""
     batch = pad(samples, student.pad_id, student.device)
-    output = student.model.base_model(
-        input_ids=batch.token_BT, attention_mask=batch.attention_BT, output_hidden_states=True, use_cache=False
-    )
-    return _at_last(output.hidden_states[-1], batch)
+    output = student.model.base_model(input_ids=batch.token_BT, attention_mask=batch.attention_BT, use_cache=False)
+    return _at_last(output.last_hidden_state, batch)
+
+
+def _hidden_and_logits(student: Student, batch: Batch) -> tuple[Tensor, Tensor]:
+    """The last layer's hidden states [B, T, D], which the head is given, and the logits [B, T, V] of one pass."""
+    head: Any = student.model.get_output_embeddings()
+    hidden: list[Tensor] = []
+    # A hook of our own: `output_hidden_states` would leave the library's hooks in the layers for good, and they keep
+    # what is compiled later from being compiled in one piece.
+    handle = head.register_forward_pre_hook(lambda module, arguments: hidden.append(arguments[0]))
+    try:
+        output = student.model(input_ids=batch.token_BT, attention_mask=batch.attention_BT, use_cache=False)
+    finally:
+        handle.remove()
+    return hidden[0], output.logits
 
 
 def _at_last(hidden_BTD: Tensor, batch: Batch) -> Tensor:

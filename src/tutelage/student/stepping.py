@@ -16,8 +16,18 @@ from tutelage.progress import say
 from tutelage.student.gradient_checkpointing import checkpoint_activations, checkpoints_activations
 from tutelage.student.memory import is_out_of_memory, release
 from tutelage.student.model import Student
-from tutelage.student.passes import Passes, first_line, ways
+from tutelage.student.passes import Passes, difference, first_line, in_separate_passes, ways
 from tutelage.student.separate import LessonSample
+
+CPU_MICRO_BATCH = 4
+"""Samples a pass on a CPU, where Linux kills what takes too much memory, and no error says that it ran out.
+
+135M parameters, 16 samples behind 420 tokens of demonstrations, two cores: 16 at a time 42 s a step and 15 GiB, 8 at a
+time 40 s and 11 GiB, 4 at a time 45 s and 8 GiB (`benchmarks/step.py --device cpu --micro-batches N`).
+"""
+
+
+_COMPARED_TOLERANCE = 0.03  # of losses in bfloat16; what is wrong differs by more
 
 
 class Losses(NamedTuple):
@@ -53,21 +63,33 @@ class StudyStep:
         self._ways, reason = ways(student, settings.margin, settings.lambda_)
         if reason:
             say(f"Note: this student studies in separate passes, which are slower: {reason}.")
-        self._micro_batch_size = settings.micro_batch_size
-        self._proven = False
-        self._exits = contextlib.ExitStack()
+        on_cpu = student.device.type == "cpu"
+        self._micro_batch_size = settings.micro_batch_size or (CPU_MICRO_BATCH if on_cpu else settings.batch_size)
+        self._compared = False
+        self._exits = contextlib.ExitStack()  # of the whole study
+        self._way_exits = contextlib.ExitStack()  # of the present way
 
     def __enter__(self) -> StudyStep:
-        self._student.model.train()
-        if self._settings.gradient_checkpointing:
-            self._checkpoint()
-        self._exits.enter_context(self._passes.running())
+        with contextlib.ExitStack() as exits:  # what is done is undone too if something in here fails
+            if self._student.device.type == "cuda":
+                exits.enter_context(torch.cuda.device(self._student.device))
+            exits.callback(self._leave)
+            self._student.model.train()
+            allocate_state(self.optimizer)
+            if self._settings.gradient_checkpointing and not self._checkpoint():
+                say("Note: this student's model knows no gradient checkpointing.")
+            self._enter_way()
+            self._exits = exits.pop_all()
         return self
 
     def __exit__(self, *raised: object) -> None:
         self._exits.close()
+
+    def _leave(self) -> None:
+        self._way_exits.close()
         self._passes.forget()
-        checkpoint_activations(self._student.model, False)
+        if checkpoints_activations(self._student.model):
+            checkpoint_activations(self._student.model, False)
         self._student.model.eval()
         self.optimizer.zero_grad(set_to_none=True)
 
@@ -79,16 +101,16 @@ class StudyStep:
         """A batch made ready on the host; it may be done ahead, in another thread."""
         if not self._settings.lambda_:
             samples = [LessonSample(sample.question_id, sample.anchor, None, None) for sample in samples]
-        # Samples of similar length together: separate passes pad them, and packs of them fill up alike.
-        ordered = sorted(samples, key=lambda sample: len(sample.anchor.token_ids))
-        size = self._micro_batch_size
+        ordered = by_length(samples)
+        # Both may change while another thread is in here; what comes of a mixture is made ready again.
+        passes, size = self._passes, self._micro_batch_size
         return Batch(
             samples,
             sum(sum(sample.anchor.weights[1:]) for sample in samples),
             sum(sample.is_triplet for sample in samples),
-            self._passes,
+            passes,
             size,
-            [self._passes.prepare(ordered[start : start + size]) for start in range(0, len(ordered), size)],
+            [passes.prepare(ordered[start : start + size]) for start in range(0, len(ordered), size)],
         )
 
     def __call__(self, batch: Batch | Sequence[LessonSample], learning_rate: float) -> Losses:
@@ -117,15 +139,18 @@ class StudyStep:
             if batch.passes is not self._passes or batch.micro_batch_size != self._micro_batch_size:
                 batch = self.prepare(batch.samples)
             try:
+                expected_2 = self._expected(batch)
                 parts = [self._passes.backward(one, batch.weight, batch.triplets) for one in batch.micro]
+                reason = None if expected_2 is None else difference(expected_2, parts[0], _COMPARED_TOLERANCE)
+                if reason is None:
+                    self._compared = True
+                    return torch.stack(parts).sum(0)
+                ran_out = False
             # Memory runs out in many ways, and a compiler has many reasons to refuse a model or a device.
             except Exception as error:
-                if not is_out_of_memory(error) and (self._proven or len(self._ways) == 1):
-                    raise
                 ran_out, reason = is_out_of_memory(error), first_line(error)
-            else:
-                self._proven = True
-                return torch.stack(parts).sum(0)
+                if not ran_out and len(self._ways) == 1:
+                    raise
             # Out of the handler, whose error would keep the tensors of the failed pass alive.
             self._passes.forget()
             self.optimizer.zero_grad(set_to_none=True)
@@ -135,13 +160,30 @@ class StudyStep:
             else:
                 self._take_next_way(reason)
 
+    def _expected(self, batch: Batch) -> torch.Tensor | None:
+        """What the first micro-batch of a study should come to, by separate passes; None where nothing is to compare.
+
+        The probe that chose the ways was tiny, and nothing was compiled for it. Dropout would make any two differ.
+        """
+        modules = self._student.model.modules()
+        dropout = any(isinstance(module, torch.nn.Dropout) and module.p > 0 for module in modules)
+        if self._compared or len(self._ways) == 1 or dropout:
+            return None
+        reference = in_separate_passes(self._student, self._settings.margin, self._settings.lambda_)
+        first = by_length(batch.samples)[: batch.micro_batch_size]
+        self._way_exits.close()  # the model as it is by itself
+        try:
+            return reference.losses(first, batch.weight, batch.triplets)
+        finally:
+            self._enter_way()
+
     def _make_room(self, samples: int) -> None:
         size = min(self._micro_batch_size, samples)
         if self._settings.gradient_checkpointing is None and self._checkpoint():
             say("Memory ran out: the student studies with gradient checkpointing from here on.")
         elif size > 1:
             self._micro_batch_size = (size + 1) // 2
-            say(f"Memory ran out: the student studies {self._micro_batch_size} samples at a time from here on.")
+            say(f"Memory ran out: the student studies with micro-batches of {self._micro_batch_size} from here on.")
         else:
             raise StudentError(
                 "The memory does not suffice for studying a single sample. Use fewer demonstrations (prompt.count), "
@@ -157,10 +199,27 @@ class StudyStep:
         return True
 
     def _take_next_way(self, reason: str) -> None:
-        say(f"Note: studying without FlexAttention, which is slower: {reason}")
-        self._exits.close()
+        say(f"Note: studying without what is compiled, which is slower: {reason}")
+        self._way_exits.close()
         del self._ways[0]
-        self._exits.enter_context(self._passes.running())
+        self._enter_way()
+
+    def _enter_way(self) -> None:
+        try:
+            self._way_exits.enter_context(self._passes.running())
+        # As in _gradients.
+        except Exception as error:
+            if len(self._ways) == 1:
+                raise
+            reason = first_line(error)
+        else:
+            return
+        self._take_next_way(reason)
+
+
+def by_length(samples: Sequence[LessonSample]) -> list[LessonSample]:
+    """Samples of similar length together: separate passes pad them."""
+    return sorted(samples, key=lambda sample: len(sample.anchor.token_ids))
 
 
 def make_optimizer(student: Student, settings: StudySettings, learning_rate: float) -> torch.optim.AdamW:
@@ -173,3 +232,16 @@ def make_optimizer(student: Student, settings: StudySettings, learning_rate: flo
     return torch.optim.AdamW(
         groups, lr=learning_rate, betas=settings.betas, eps=settings.epsilon, fused=student.device.type != "mps"
     )
+
+
+def allocate_state(optimizer: torch.optim.AdamW) -> None:
+    """Makes the optimizer's state as its first step would: so that memory shows before that whether it suffices."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if not optimizer.state[parameter]:
+                device = parameter.device if group["fused"] else torch.device("cpu")
+                optimizer.state[parameter] = {
+                    "step": torch.zeros((), dtype=torch.float32, device=device),
+                    "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+                    "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+                }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import array
+import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -16,6 +19,7 @@ from tutelage.config import StudySettings
 from tutelage.seeds import derive_seed
 from tutelage.student.batching import count_batches, plan_epoch
 from tutelage.student.checkpoint import load_checkpoint, save_checkpoint
+from tutelage.student.encoding import Sample
 from tutelage.student.model import Student
 from tutelage.student.separate import LessonSample
 from tutelage.student.stepping import Batch, Losses, StudyStep
@@ -65,11 +69,14 @@ def study(
     """
     total = count_steps(lesson, settings)
     fingerprint = _fingerprint(lesson, settings, learning_rate, seed)
-    with StudyStep(student, settings, learning_rate) as take_step:
+    with contextlib.ExitStack() as exits:
+        take_step = exits.enter_context(StudyStep(student, settings, learning_rate))
         rates = _learning_rates(take_step.optimizer, settings, learning_rate, total)
         done = load_checkpoint(checkpoint, student, take_step.optimizer, fingerprint)
         planned = _batches(lesson, settings, total, seed)[done:]
-        ready = _ahead(lambda indices: take_step.prepare([lesson[index] for index in indices]), planned)
+        ready = exits.enter_context(
+            contextlib.closing(_ahead(lambda indices: take_step.prepare([lesson[index] for index in indices]), planned))
+        )
         for number, (epoch, batch) in enumerate(ready, start=done + 1):
             torch.manual_seed(derive_seed(seed, "dropout", number))
             losses = take_step(batch, rates(number))
@@ -80,7 +87,7 @@ def study(
 
 def _ahead(
     prepare: Callable[[Sequence[int]], Batch], planned: Sequence[tuple[int, list[int]]]
-) -> Iterator[tuple[int, Batch]]:
+) -> Generator[tuple[int, Batch]]:
     """(epoch, batch) of every step; the next batch is made ready while one is studied."""
     with ThreadPoolExecutor(max_workers=1) as pool:
         following = None
@@ -138,5 +145,13 @@ def _fingerprint(lesson: Sequence[LessonSample], settings: StudySettings, learni
     decisive = settings.model_dump(mode="json", exclude=free)
     digest = hashlib.sha256(json.dumps([decisive, learning_rate, seed]).encode())
     for sample in lesson:
-        digest.update(repr(sample).encode())
+        digest.update(sample.question_id.encode())
+        for text in (sample.anchor, sample.positive, sample.negative):
+            digest.update(b"-" if text is None else _digest(text))
     return digest.hexdigest()
+
+
+@cache  # a text is an anchor here, a positive there
+def _digest(text: Sample) -> bytes:
+    whole = array.array("q", [*text.token_ids, text.last]).tobytes() + array.array("d", text.weights).tobytes()
+    return hashlib.sha256(whole).digest()

@@ -19,6 +19,8 @@ from transformers import (
     GPTJForCausalLM,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
+    GraniteConfig,
+    GraniteForCausalLM,
     MistralConfig,
     MistralForCausalLM,
     OPTConfig,
@@ -93,6 +95,7 @@ PACKED: dict[str, Callable[[], PreTrainedModel]] = {
     "Gemma 3, a window in every other layer": lambda: Gemma3ForCausalLM(
         Gemma3TextConfig(**GEMMA, layer_types=["sliding_attention", "full_attention"])
     ),
+    "Granite, scaled logits": lambda: GraniteForCausalLM(GraniteConfig(**GROUPED, logits_scaling=8.0)),
     "Phi, a head with a bias": lambda: PhiForCausalLM(PhiConfig(**SHAPE)),
 }
 """Those that take a tree mask."""

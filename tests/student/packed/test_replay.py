@@ -9,24 +9,29 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch._dynamo
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch._dynamo.utils import counters
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, PreTrainedModel
 
-from tests.student.packed.architectures import GEMMA, make_student
+from tests.student.packed.architectures import GEMMA, PACKED, make_student
+from tests.student.packed.architectures import make_lesson as make_triplets
 from tests.tiny import make_model
 from tutelage.student import passes
+from tutelage.student.attention import exchanged_attention
 from tutelage.student.encoding import Sample
 from tutelage.student.gradient_checkpointing import checkpoint_activations
 from tutelage.student.model import Student
 from tutelage.student.packed import replay
+from tutelage.student.packed.attention import BLOCK_TREE, masks_by_layer
 from tutelage.student.packed.blocks import BLOCK
-from tutelage.student.packed.replay import Replay, decoder_layers, size_for
+from tutelage.student.packed.replay import Buffers, Replay, decoder_layers, fill, size_for
+from tutelage.student.packed.sums import packed_sums
 from tutelage.student.packed.tree import plant
-from tutelage.student.passes import Passes, in_separate_passes
-from tutelage.student.separate import LessonSample
+from tutelage.student.passes import Passes, in_separate_passes, why_not_packed
+from tutelage.student.separate import LessonSample, separate_passes
 
 
 def make_lesson(questions: int, seed: int, demonstrations: int = 60) -> list[LessonSample]:
@@ -57,7 +62,8 @@ def test_a_size_holds_its_tree_with_little_to_spare(questions: int, demonstratio
     assert size.tokens % BLOCK == 0
     assert len(tree.source_M) <= size.predictions
     assert len(tree.state_K3) <= size.triplets
-    assert tree.longest <= size.longest
+    assert size.longest == 0
+    assert tree.longest <= size_for(tree, windowed=True).longest
 
 
 def test_batches_of_a_lesson_need_few_sizes() -> None:
@@ -68,6 +74,34 @@ def test_batches_of_a_lesson_need_few_sizes() -> None:
 def test_the_layers_are_the_repeated_blocks() -> None:
     student = make_student(lambda: make_model(320, num_hidden_layers=5))
     assert [type(layer).__name__ for layer in decoder_layers(student)] == ["LlamaDecoderLayer"] * 5
+
+
+@pytest.mark.parametrize(
+    "name", ["Llama", "Qwen2, a window in its upper layer", "GPT-NeoX", "Gemma 3, a window in every other layer"]
+)
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_layers_compile_without_a_break_and_a_filled_up_pack_gives_the_same_losses(name: str) -> None:
+    """What can be seen of the GPU's way without one: tracing is the same there, and FlexAttention runs uncompiled."""
+    student = make_student(PACKED[name])
+    lesson = make_triplets(student)
+    assert why_not_packed(student) is None  # as before any study; it must leave nothing that breaks the graph
+    windows: list[int | None] = []
+    tree = plant(lesson)
+    size = size_for(tree, windowed="window" in name)
+    masks_by_layer(student.model, size.longest, windows.append)
+    buffers = Buffers(student, fill(plant(lesson[:3]), size, student.pad_id, windows))
+    buffers.load(fill(tree, size, student.pad_id, windows), (1.0, 1.0))
+    expected = separate_passes(student, lesson, 1.0)
+    torch._dynamo.reset()
+    counters.clear()
+    with exchanged_attention(student.model, BLOCK_TREE), torch.no_grad():
+        for layer in decoder_layers(student):
+            layer.compile(dynamic=True, fullgraph=True, backend="eager")
+        found = packed_sums(student, buffers.pack, 1.0)
+    assert counters["stats"]["unique_graphs"] == (1 if len(windows) == 1 else 2)
+    for one, other in zip(expected, found, strict=True):
+        assert float(other.total) == pytest.approx(float(one.total.detach()), rel=1e-5)
+        assert float(other.divisor) == pytest.approx(float(one.divisor), rel=1e-6)
 
 
 def on_gpu(student: Student) -> Student:
@@ -124,6 +158,16 @@ def test_compiled_and_captured_passes_equal_separate_ones(make: Callable[[], Pre
     way = Replay(student, 1.0, 0.5)
     compare(student, way)
     assert way.captured > 0
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("exact")
+def test_of_a_large_student_nothing_is_captured_and_all_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "LAUNCH_BOUND", 0)
+    student = on_gpu(make_student(llama))
+    way = Replay(student, 1.0, 0.5)
+    compare(student, way)
+    assert way.captured == 0
 
 
 @pytest.mark.gpu

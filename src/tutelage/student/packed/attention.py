@@ -128,7 +128,7 @@ def _attend(
     softcap: float | None,
 ) -> Tensor:
     if query.shape[2] == 0:
-        return query
+        return query.new_zeros(*query.shape[:3], value.shape[-1])
     if softcap is None:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, scale=scaling)
     score = query @ key.transpose(2, 3) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
@@ -163,7 +163,7 @@ def tree_flex(
     which copy. All queries look at the root; the backward pass goes through those of a block of keys one after
     another, and without copies the rest of the GPU would wait for that.
     The library's own function would do the arithmetic in float32 under autocast, where rotated queries are float32.
-    Raises: NotImplementedError for what FlexAttention or a tree mask does not do.
+    Raises: NotImplementedError for attention sinks and for dropout of attention weights.
     """
     if s_aux is not None or dropout:
         raise NotImplementedError("attention sinks or dropout of attention weights")

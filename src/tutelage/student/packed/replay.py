@@ -13,17 +13,28 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch._dynamo
 from torch import Tensor
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from tutelage.student.attention import exchanged_attention
 from tutelage.student.gradient_checkpointing import checkpoints_activations
 from tutelage.student.losses import joint_loss
+from tutelage.student.memory import is_out_of_memory
 from tutelage.student.model import Student, autocast
 from tutelage.student.packed.attention import BLOCK_TREE, Sight, masks_by_layer
 from tutelage.student.packed.blocks import BLOCK, Copies, TreeBlockMask, copied_sight, copies_for, tables_of
-from tutelage.student.packed.sums import Pack, cross_entropy, packed_sums
+from tutelage.student.packed.sums import Pack, chunk_for, cross_entropy, packed_sums
 from tutelage.student.packed.tree import Tree, plant
 from tutelage.student.separate import LessonSample
+
+
+def _copy(kept: Tensor, column: Tensor) -> None:
+    kept.copy_(column.pin_memory() if kept.is_cuda else column, non_blocking=True)
+
+
+LAUNCH_BOUND = 1_000_000_000
+"""Parameters below which launching kernels takes longer than running them; at 1.7 billion it does not."""
 
 
 class Size(NamedTuple):
@@ -36,8 +47,11 @@ class Size(NamedTuple):
     longest: int
 
 
-def size_for(tree: Tree) -> Size:
-    """The smallest size that holds a tree: at most an eighth more than it needs, and whole blocks."""
+def size_for(tree: Tree, windowed: bool = False) -> Size:
+    """The smallest size that holds a tree: a sixteenth or a block of tokens more than it needs at most.
+
+    windowed: whether the model has a window that paths may be longer than.
+    """
     grain = max(BLOCK, 1 << max(0, len(tree.token_N).bit_length() - 5))
     tokens = _up(len(tree.token_N), grain)
     return Size(
@@ -45,7 +59,7 @@ def size_for(tree: Tree) -> Size:
         copies_for(tree, tokens),
         predictions=_up(len(tree.source_M), 1024),
         triplets=_up(len(tree.state_K3), 16),
-        longest=1 << (tree.longest - 1).bit_length(),
+        longest=1 << (tree.longest - 1).bit_length() if windowed else 0,
     )
 
 
@@ -60,9 +74,8 @@ class Filled(NamedTuple):
     columns: list[Tensor]
 
 
-def fill(tree: Tree, pad_id: int, windows: Sequence[int | None]) -> Filled:
-    """A tree, filled up. windows: those of the model's masks."""
-    size = size_for(tree)
+def fill(tree: Tree, size: Size, pad_id: int, windows: Sequence[int | None]) -> Filled:
+    """A tree, filled up to a size that holds it. windows: those of the model's masks."""
     seen = copied_sight(tree, size.tokens, size.copies)
     columns = [
         *seen,
@@ -108,27 +121,35 @@ class Buffers:
     def load(self, filled: Filled, factors: tuple[float, float]) -> None:
         """Takes up another tree. factors: what each part of the loss is multiplied with."""
         for kept, column in zip(self._columns, filled.columns, strict=True):
-            kept.copy_(column.pin_memory(), non_blocking=True)
-        self.factor_2.copy_(torch.tensor(factors).pin_memory(), non_blocking=True)
+            _copy(kept, column)
+        _copy(self.factor_2, torch.tensor(factors))
 
 
 class Replay:
-    """Packed passes with FlexAttention: the first pack of a size as it is, the second captured, others replayed.
+    """Packed passes with FlexAttention and compiled layers, for a CUDA GPU with Triton (see passes.Passes).
 
-    A way to the gradients (see passes.Passes) for a CUDA GPU with Triton. Under gradient checkpointing, which is for
-    students that are not bound by launches, nothing is captured.
+    Of a small student the first pack of a size runs as it is, the second is captured, and the others are replayed.
+    Nothing is captured of a large one, which is not bound by launches, nor under gradient checkpointing. Its gradients
+    need not stay in place then, and take the memory that the activations give back during the backward pass.
     """
-
-    keeps_gradients = True
 
     def __init__(self, student: Student, margin: float, lambda_: float) -> None:
         self._student, self._margin, self._lambda = student, margin, lambda_
+        self._small = sum(parameter.numel() for parameter in student.model.parameters()) < LAUNCH_BOUND
+        self._captures: bool | None = None  # not known before the first pass
         self._buffers: dict[Size, Buffers] = {}
         self._graphs: dict[Size, torch.cuda.CUDAGraph] = {}
         self._stream = torch.cuda.Stream(student.device)
         self._pool = torch.cuda.graph_pool_handle()
         self._parts_2 = torch.zeros(2, device=student.device)
         self._weighted_loss = torch.compile(cross_entropy, dynamic=True)
+
+    @property
+    def keeps_gradients(self) -> bool:
+        """As Passes: a captured graph adds to the tensors that it was captured with."""
+        if self._captures is None:
+            self._captures = self._small and not checkpoints_activations(self._student.model)
+        return self._captures
 
     @property
     def captured(self) -> int:
@@ -142,9 +163,10 @@ class Replay:
     def prepare(self, samples: Sequence[LessonSample]) -> Filled:
         """The samples as a tree, filled up. Nothing here calls CUDA: a capture may be going on in another thread."""
         tree = plant(samples)
-        windows: list[int | None] = []
-        masks_by_layer(self._student.model, size_for(tree).longest, windows.append)
-        return fill(tree, self._student.pad_id, windows)
+        model, windows = self._student.model, list[int | None]()
+        size = size_for(tree, getattr(model.config.get_text_config(), "sliding_window", None) is not None)
+        masks_by_layer(model, size.longest, windows.append)
+        return fill(tree, size, self._student.pad_id, windows)
 
     def backward(self, prepared: Filled, weight: float, triplets: int) -> Tensor:
         """Adds a pack's part of the gradients; its parts of both losses, [2]."""
@@ -154,34 +176,57 @@ class Replay:
             self._buffers[size] = Buffers(self._student, prepared)
         buffers = self._buffers[size]
         buffers.load(prepared, (1 / weight, 1 / max(triplets, 1)))
-        if not warm or checkpoints_activations(self._student.model):
-            self._stream.wait_stream(torch.cuda.current_stream())
-            # On the stream that captures: autograd remembers where a gradient was first added to.
-            with torch.cuda.stream(self._stream):
-                self._pass(buffers)
-            torch.cuda.current_stream().wait_stream(self._stream)
-        else:
-            if size not in self._graphs:
-                self._graphs[size] = self._capture(buffers)
+        if not self.keeps_gradients:
+            self._pass(buffers)
+        elif not warm:
+            self._warm_up(buffers)
+        elif size in self._graphs or self._capture(size, buffers):
             self._graphs[size].replay()
+        else:
+            self._pass(buffers)
         return self._parts_2.clone()
 
     def forget(self) -> None:
         """Gives back the graphs' and the packs' memory; what is compiled stays."""
         self._graphs.clear()
         self._buffers.clear()
+        self._pool = torch.cuda.graph_pool_handle()
+        self._captures = None
 
-    def _capture(self, buffers: Buffers) -> torch.cuda.CUDAGraph:
+    def _warm_up(self, buffers: Buffers) -> None:
+        current = torch.cuda.current_stream(self._student.device)
+        self._stream.wait_stream(current)
+        try:
+            # On the stream that captures: autograd remembers where a gradient was first added to.
+            with torch.cuda.stream(self._stream):
+                self._pass(buffers)
+        finally:
+            current.wait_stream(self._stream)
+
+    def _capture(self, size: Size, buffers: Buffers) -> bool:
+        """Captures the pass; False if the model cannot be captured, and nothing is from here on."""
         torch.cuda.empty_cache()  # a graph has memory of its own, and cannot take what the passes before it left
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
-            self._pass(buffers)
-        return graph
+        graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self._student.device)
+        try:
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+                self._pass(buffers)
+        # A forward that looks at the device's numbers on the host cannot be captured, and says so in its own way.
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            self._small, self._captures = False, False
+            self._graphs.clear()
+            return False
+        finally:
+            torch.cuda.set_stream(current)  # which a capture that fails leaves undone
+        self._graphs[size] = graph
+        return True
 
     def _pass(self, buffers: Buffers) -> None:
         # Without autocast's cache: cast weights would outlive the capture they were made in.
         with autocast(self._student.device, cache=False):
-            sums = packed_sums(self._student, buffers.pack, self._margin, self._weighted_loss)
+            chunk = chunk_for(self._student)
+            sums = packed_sums(self._student, buffers.pack, self._margin, chunk, self._weighted_loss)
         parts_2 = torch.stack([sums.language_model.total, sums.triplet.total]) * buffers.factor_2
         joint_loss(parts_2[0], parts_2[1], self._lambda).backward()
         self._parts_2.copy_(parts_2.detach())
@@ -191,9 +236,11 @@ class Replay:
 def compiled(student: Student) -> Iterator[None]:
     """The student with FlexAttention and its layers compiled, one compilation for all of them; afterwards as before."""
     layers = decoder_layers(student)
-    with exchanged_attention(student.model, BLOCK_TREE):
+    # All modules share one code object, so all compiled models of a process share its limit, which is eight.
+    limit = torch._dynamo.config.patch(recompile_limit=64)
+    with exchanged_attention(student.model, BLOCK_TREE), limit:
         for layer in layers:
-            layer.compile(dynamic=True)
+            layer.compile(dynamic=True, fullgraph=True)  # in parts, FlexAttention would run uncompiled
         try:
             yield
         finally:
@@ -202,6 +249,9 @@ def compiled(student: Student) -> Iterator[None]:
 
 
 def decoder_layers(student: Student) -> list[torch.nn.Module]:
-    """The repeated blocks of the model: the longest list of modules of one class."""
-    lists = [module for module in student.model.base_model.modules() if isinstance(module, torch.nn.ModuleList)]
-    return list(max(lists, key=len, default=[]))
+    """The repeated blocks of the model, as the library marks them. Raises: NotImplementedError if there are none."""
+    modules = student.model.base_model.modules()
+    layers: list[torch.nn.Module] = [module for module in modules if isinstance(module, GradientCheckpointingLayer)]
+    if not layers:
+        raise NotImplementedError("the model has no layers that can be compiled one by one")
+    return layers

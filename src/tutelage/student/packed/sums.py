@@ -24,7 +24,7 @@ from tutelage.student.packed.tree import Tree, plant
 from tutelage.student.separate import JointSums, LessonSample
 
 CHUNK = 4096
-"""Predictions whose logits are in memory at a time: 400 MB for 49 thousand tokens in bfloat16."""
+"""Predictions whose logits are in memory at a time: 400 MB for 49 thousand tokens in bfloat16, and what a loss adds."""
 SMALL_CHUNK = 1024
 """The same under gradient checkpointing, where memory is short."""
 
@@ -62,7 +62,12 @@ def packed_passes(student: Student, samples: Sequence[LessonSample], margin: flo
 
     Raises: UnknownLayerError if the model has layers without a tree mask.
     """
-    return packed_sums(student, pack(student, plant(samples)), margin)
+    return packed_sums(student, pack(student, plant(samples)), margin, chunk_for(student))
+
+
+def chunk_for(student: Student) -> int:
+    """Predictions at a time, by whether memory is short."""
+    return SMALL_CHUNK if checkpoints_activations(student.model) else CHUNK
 
 
 def pack(student: Student, tree: Tree) -> Pack:
@@ -85,8 +90,13 @@ def pack(student: Student, tree: Tree) -> Pack:
     )
 
 
-def packed_sums(student: Student, pack: Pack, margin: float, weighted_loss: WeightedLoss = cross_entropy) -> JointSums:
-    """Both losses of a pack, undivided; the graph reaches the one pass. weighted_loss: `cross_entropy`, or compiled."""
+def packed_sums(
+    student: Student, pack: Pack, margin: float, chunk: int = CHUNK, weighted_loss: WeightedLoss = cross_entropy
+) -> JointSums:
+    """Both losses of a pack, undivided; the graph reaches the one pass.
+
+    chunk: predictions whose logits are in memory at a time. weighted_loss: `cross_entropy`, or that compiled.
+    """
     output = student.model.base_model(
         input_ids=pack.token_1N,
         attention_mask=pack.mask,
@@ -95,7 +105,6 @@ def packed_sums(student: Student, pack: Pack, margin: float, weighted_loss: Weig
         **pack.hints,
     )
     hidden_ND = output.last_hidden_state[0]
-    chunk = SMALL_CHUNK if checkpoints_activations(student.model) else CHUNK
     # A look-up and no index: the gradient of an index adds up in another order each time, on several CPU threads.
     hidden_MD = F.embedding(pack.source_M, hidden_ND)
     total = predicted_loss(head(student), hidden_MD, pack.target_M, pack.weight_M, chunk, weighted_loss)
@@ -109,12 +118,19 @@ Head = Callable[[Tensor], Tensor]
 
 
 def head(student: Student) -> Head:
-    """The student's language-model head, with the cap on its logits if it has one (Gemma 2)."""
+    """The student's language-model head, with the factor (Cohere, Granite) or the cap (Gemma 2) of its logits."""
     linear: Any = student.model.get_output_embeddings()
-    cap: float | None = getattr(student.model.config.get_text_config(), "final_logit_softcapping", None)
-    if cap is None:
-        return linear  # type: ignore[no-any-return]
-    return lambda hidden_CD: cap * torch.tanh(linear(hidden_CD) / cap)
+    config = student.model.config.get_text_config()
+    cap: float | None = getattr(config, "final_logit_softcapping", None)
+    factor = float(getattr(config, "logit_scale", None) or 1) / float(getattr(config, "logits_scaling", None) or 1)
+
+    def logits(hidden_CD: Tensor) -> Tensor:
+        logits_CV: Tensor = linear(hidden_CD)
+        if factor != 1:
+            logits_CV = logits_CV * factor
+        return logits_CV if cap is None else cap * torch.tanh(logits_CV / cap)
+
+    return logits
 
 
 def predicted_loss(
