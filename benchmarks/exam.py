@@ -71,8 +71,7 @@ def measure_case(arguments: argparse.Namespace, questions: int, demonstrations: 
             arguments.data,
         )
         results[variant] = run_apart(variant, measure_exam, job, arguments.limit_seconds + GRACE_SECONDS)
-    slots = results.get("ours", {}).get("slots")
-    bound = _bound(arguments, questions, demonstrations, slots or arguments.sequences)
+    bound = _bound(arguments, questions, demonstrations, results.get("ours", {}))
     return {
         "questions": questions,
         "demonstrations": demonstrations,
@@ -82,11 +81,12 @@ def measure_case(arguments: argparse.Namespace, questions: int, demonstrations: 
     }
 
 
-def _bound(arguments: argparse.Namespace, questions: int, demonstrations: int, slots: int) -> dict[str, Any]:
+def _bound(arguments: argparse.Namespace, questions: int, demonstrations: int, ours: dict[str, Any]) -> dict[str, Any]:
+    """With the lengths that ours met, if it ran; else with those that random prompts are drawn with."""
     lengths = [sizes.question for sizes in draw_lengths(questions, arguments.seed)]
-    own = sum(lengths) / len(lengths) + arguments.new_tokens / 2
-    sequences = min(slots, questions * arguments.samples)
-    job = BoundJob(arguments.model, arguments.device, sequences, demonstrations, own)
+    own = ours.get("own_prompt_tokens", sum(lengths) / len(lengths)) + arguments.new_tokens / 2
+    sequences = min(ours.get("slots") or arguments.sequences, questions * arguments.samples)
+    job = BoundJob(arguments.model, arguments.device, sequences, ours.get("shared_tokens", demonstrations), own)
     return run_apart("bandwidth", measure_bound, job, GRACE_SECONDS)
 
 

@@ -91,12 +91,15 @@ def _ours(student: Student, prompts: list[str], job: ExamJob) -> dict[str, Any]:
             break
     synchronize(student.device)
     seconds = round(time.perf_counter() - began, 3)
-    engine = answerer.engine
+    engine, lengths = answerer.engine, [len(prompt) for prompt in encode_prompts(student, prompts)]
+    shared = 0 if engine is None else engine.shared
     return {
         "tokens": tokens,
         "sequences_done": done,
         "seconds": seconds,
         "slots": None if engine is None else engine.slots,
+        "shared_tokens": shared,
+        "own_prompt_tokens": sum(lengths) / len(lengths) - shared,
     }
 
 
@@ -116,7 +119,8 @@ def _settings(student: Student, new_tokens: int, static: bool = False) -> Genera
 def _generate(student: Student, prompts: Sequence[list[int]], job: ExamJob, static: bool) -> dict[str, Any]:
     """The library's `generate` in batches of prompts of similar length, drawn in any order.
 
-    With a static cache all are padded to one length, since it is compiled for each.
+    With a static cache all are padded to one length, and the last batch to as many rows as the others, since it is
+    compiled for each shape; rows that only fill up are not counted.
     """
     longest = max(map(len, prompts)) if static else 0
 
@@ -124,6 +128,9 @@ def _generate(student: Student, prompts: Sequence[list[int]], job: ExamJob, stat
         length = max(longest, *map(len, batch))
         rows = [[student.pad_id] * (length - len(prompt)) + prompt for prompt in batch]
         masks = [[0] * (length - len(prompt)) + [1] * len(prompt) for prompt in batch]
+        if static:
+            filling = min(job.sequences, len(prompts)) - len(batch)
+            rows, masks = rows + rows[:1] * filling, masks + masks[:1] * filling
         model: Any = student.model
         with torch.inference_mode():
             output = model.generate(
@@ -131,7 +138,7 @@ def _generate(student: Student, prompts: Sequence[list[int]], job: ExamJob, stat
                 attention_mask=torch.tensor(masks, device=student.device),
                 generation_config=_settings(student, new_tokens, static),
             )
-        return sum(_new_tokens(new, student.stop_ids) for new in output[:, length:].tolist())
+        return sum(_new_tokens(new, student.stop_ids) for new in output[: len(batch), length:].tolist())
 
     ordered = sorted(prompts, key=len)
     batches = [ordered[start : start + job.sequences] for start in range(0, len(ordered), job.sequences)]
@@ -176,7 +183,7 @@ def read_batching(settings: str) -> tuple[str, dict[str, Any]]:
 
 
 def _generate_batch(student: Student, prompts: Sequence[list[int]], job: ExamJob, settings: str) -> dict[str, Any]:
-    """The library's continuous batching: answers that are finished when the time is up."""
+    """The library's continuous batching, with the tokens of answers that the end of the time cuts off."""
     attention, named = read_batching(settings)
     requests = int(named.get("max_requests_per_batch", 256))
     named["max_batch_tokens"] = max(requests, int(named.get("max_batch_tokens", 0)), 256)
@@ -204,6 +211,17 @@ def _generate_batch(student: Student, prompts: Sequence[list[int]], job: ExamJob
             elif output is None and not manager.is_running():
                 raise RuntimeError("the library's generation thread has ended before the requests")
         seconds = time.perf_counter() - began
-    if not done:
-        raise TimeoutError(f"no request was finished within {seconds:.0f} s")
+        tokens += _unfinished_tokens(manager)
+    if not tokens:
+        raise TimeoutError(f"no token was made within {seconds:.0f} s")
     return {"tokens": tokens, "sequences_done": done, "seconds": round(seconds, 3)}
+
+
+def _unfinished_tokens(manager: Any) -> int:
+    """Tokens of requests that the library goes on with, and of those whose end nobody has fetched yet."""
+    tokens = sum(
+        len(state.generated_tokens) for state in list(manager.batch_processor.scheduler.active_requests.values())
+    )
+    while (output := manager.get_result(timeout=0.001)) is not None:
+        tokens += len(output.generated_tokens)
+    return tokens

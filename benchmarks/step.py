@@ -2,7 +2,7 @@
 
     python benchmarks/step.py --device cuda --model 1.7B --batches 16,64 --json
 
-- ours: Tutelage's packed pass, as `study` takes it.
+- ours: Tutelage's packed pass, as `study` takes it; ours:lean: the same under gradient checkpointing.
 - released: separate passes as the released research code does them (released_step.py).
 - separate: our reference in separate passes, with gradients through all of them.
 - sft: TRL's SFTTrainer with several settings (sft_variant.py), language-model loss only; its best one counts.
@@ -52,6 +52,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--sft-keep", type=int, default=2, help="after the first case only its fastest; 0: all")
     parser.add_argument("--steps", type=int, help="timed steps")
     parser.add_argument("--warmup", type=int, help="steps before them")
+    parser.add_argument("--micro-batches", type=int, help="to begin with; 4 on a CPU, whose memory is rarely large")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit-seconds", type=float, help="for one variant, its start included")
     parser.add_argument("--peak-tflops", type=float, help="of the device, for utilisation; an H200's on a GPU")
@@ -66,6 +67,7 @@ def with_defaults(arguments: argparse.Namespace) -> argparse.Namespace:
     arguments.sft_variants = arguments.sft_variants or ",".join(SFT if on_gpu else CPU_SFT)
     arguments.steps = arguments.steps or (10 if on_gpu else 3)
     arguments.warmup = (4 if on_gpu else 1) if arguments.warmup is None else arguments.warmup
+    arguments.micro_batches = arguments.micro_batches or (1 if on_gpu else 4)
     arguments.peak_tflops = arguments.peak_tflops or (H200_TFLOPS if on_gpu else None)
     arguments.limit_seconds = arguments.limit_seconds or (150 if on_gpu else 3600)
     return arguments
@@ -97,6 +99,7 @@ def measure_case(arguments: argparse.Namespace, batch: int, demonstrations: int,
             arguments.steps,
             arguments.warmup,
             arguments.seed,
+            arguments.micro_batches,
         )
         results[variant] = measure(job, arguments.limit_seconds)
     ratios = case_ratios(results, arguments.peak_tflops)

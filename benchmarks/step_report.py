@@ -17,10 +17,17 @@ def case_ratios(results: Results, peak_tflops: float | None) -> dict[str, Any]:
     """Speed-ups (above 1: ours is faster) and memory (below 1: ours takes less); None where a side is missing.
 
     Against SFT the setting with the shortest median counts, for the memory as well; memory_vs_leanest_sft compares
-    with whichever took least. mfu: of ours, a fraction of the peak, where one is given.
+    with whichever took least. mfu: of ours, a fraction of the peak, where one is given. Names with lean_ before them:
+    the same of ours under gradient checkpointing, if that was measured.
     """
     times = done(results)
-    ours = times.get("ours")
+    numbers = _ratios(times, times.get("ours"), peak_tflops)
+    if lean := times.get("ours:lean"):
+        numbers |= {f"lean_{name}": value for name, value in _ratios(times, lean, peak_tflops).items()}
+    return numbers
+
+
+def _ratios(times: Results, ours: dict[str, Any] | None, peak_tflops: float | None) -> dict[str, Any]:
     sft = {name: result for name, result in times.items() if name.startswith("sft:")}
     best = min(sft, key=lambda name: float(sft[name]["median"]), default=None)
     leanest = min(sft, key=lambda name: float(sft[name]["memory_gib"]), default=None)

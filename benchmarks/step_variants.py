@@ -15,6 +15,7 @@ from measuring.models import load_model
 from measuring.timing import StepTimes, Stopwatch, as_json, environment
 from released_step import released_passes
 from tutelage.config import StudySettings
+from tutelage.student.gradient_checkpointing import checkpoints_activations
 from tutelage.student.losses import joint_loss
 from tutelage.student.model import Student, autocast
 from tutelage.student.separate import JointSums, LessonSample, separate_passes
@@ -22,11 +23,12 @@ from tutelage.student.stepping import StudyStep
 
 LEARNING_RATE = 1e-5
 MARGIN, LAMBDA = 1.0, 0.5  # Eqs. 3 and 4
+OURS = {"ours": None, "ours:lean": True}  # the recipe's gradient_checkpointing
 
 
 @dataclass(frozen=True, slots=True)
 class StepJob:
-    """What to time. variant: "ours", "released", "separate", or "sft:" with its settings (see sft_variant.py).
+    """What to time. variant: "ours", "ours:lean", "released", "separate", or "sft:" with settings (see sft_variant.py).
 
     batch: samples an optimizer step, in `micro_batches` forward passes. demonstrations: tokens of them.
     """
@@ -56,7 +58,7 @@ def measure_step(job: StepJob) -> dict[str, Any]:
         from sft_variant import time_sft  # its libraries are no dependency of Tutelage
 
         return time_sft(student, batches, job)
-    seconds, notes = _our_seconds(student, batches, job) if job.variant == "ours" else _seconds(student, batches, job)
+    seconds, notes = _our_seconds(student, batches, job) if job.variant in OURS else _seconds(student, batches, job)
     work = [tree_work(samples, job.demonstrations) for samples in batches[job.warmup :]]
     tokens, total = sum(one.tokens for one in work), sum(seconds[job.warmup :])
     return {
@@ -78,6 +80,7 @@ def _our_seconds(student: Student, batches: Batches, job: StepJob) -> tuple[list
     settings = StudySettings(
         batch_size=job.batch,
         micro_batch_size=-(-job.batch // job.micro_batches),
+        gradient_checkpointing=OURS[job.variant],
         margin=MARGIN,
         demonstration_weight=DEMONSTRATION_WEIGHT,
         learning_rate=LEARNING_RATE,
@@ -95,7 +98,7 @@ def _our_seconds(student: Student, batches: Batches, job: StepJob) -> tuple[list
         notes = {
             "micro_batches": len(ready.micro),
             "passes": type(ready.passes).__name__,
-            "checkpointing": student.model.is_gradient_checkpointing,
+            "checkpointing": checkpoints_activations(student.model),
         }
     return seconds, notes
 

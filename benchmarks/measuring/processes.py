@@ -87,4 +87,5 @@ def _end(process: multiprocessing.process.BaseProcess) -> None:
 def is_out_of_memory(result: dict[str, Any]) -> bool:
     """Whether a variant failed for want of memory."""
     error = str(result.get("error", ""))
-    return "out of memory" in error.lower() or "OutOfMemory" in error
+    # Linux kills a process that takes more memory than there is.
+    return "out of memory" in error.lower() or "OutOfMemory" in error or "exit code -9" in error

@@ -175,7 +175,7 @@ class StudySettings(Section):
     demonstration_weight: of a demonstration's tokens in the language-model loss (A.2).
     learning_rate, later_learning_rate: round 1, and the rounds after it (None: the same).
     steps: optimizer steps a round; None studies `epochs` passes over the lesson.
-    batch_size: samples an optimizer step; micro_batch_size: samples a forward pass.
+    batch_size: samples an optimizer step; micro_batch_size: samples a forward pass, None takes what suits the device.
     gradient_checkpointing: computes activations anew in the backward pass, which takes a third longer and far less
         memory; None does so once memory has run out.
     max_gradient_norm: clipping; 0 leaves it out. checkpoint_steps: optimizer steps between checkpoints.
@@ -190,7 +190,7 @@ class StudySettings(Section):
     epochs: PositiveInt = 10
     steps: PositiveInt | None = None
     batch_size: PositiveInt = 16
-    micro_batch_size: PositiveInt = 16
+    micro_batch_size: PositiveInt | None = None
     gradient_checkpointing: bool | None = None
     warmup_steps: Count = 100
     weight_decay: NotNegative = 0.01

@@ -58,6 +58,7 @@ def test_ratios_take_the_fastest_setting() -> None:
 
     results = {
         "ours": taken(1.0, 10.0),
+        "ours:lean": taken(1.25, 5.0),
         "released": taken(5.0, 40.0),
         "sft:slow": taken(3.0, 15.0),
         "sft:fast": taken(2.0, 25.0),
@@ -70,6 +71,7 @@ def test_ratios_take_the_fastest_setting() -> None:
     assert (ratios["best_sft"], ratios["speedup_vs_sft"], ratios["memory_vs_sft"]) == ("sft:fast", 2.0, 0.4)
     assert ratios["memory_vs_leanest_sft"] == round(10 / 15, 3)
     assert ratios["mfu"] == 0.3
+    assert (ratios["lean_speedup_vs_separate"], ratios["lean_memory_vs_sft"]) == (4.0, 0.2)
 
 
 def test_later_cases_take_the_fastest_settings_only() -> None:

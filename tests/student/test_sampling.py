@@ -17,8 +17,11 @@ from tests.tiny import LESSON
 from tutelage.errors import StudentError
 from tutelage.student import sampling
 from tutelage.student.drawing import Greedy, Sampling
+from tutelage.student.engine import engine as engine_module
+from tutelage.student.engine.cache import SlotCache
 from tutelage.student.engine.decoder import EagerDecoder
 from tutelage.student.engine.engine import Engine, Options
+from tutelage.student.engine.scheduler import Request
 from tutelage.student.model import Student
 from tutelage.student.sampling import Answerer, encode_prompts, greedy_batch, plan_sittings, sample_batch
 from tutelage.student.stopping import Completion, answer_end
@@ -133,7 +136,7 @@ def test_the_library_gives_the_engines_answers(tiny_student: Student, monkeypatc
 
 
 def refuse_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise NotImplementedError("it is only a test")
 
     monkeypatch.setattr(sampling, "Engine", refuse)
@@ -175,6 +178,35 @@ def test_first_tokens_follow_the_models_distribution(tiny_student: Student) -> N
     total = sum(shares.values())  # 1, but for rounding
     expected = [share / total * found.total() for share in shares.values()]
     assert chisquare([found[text] for text in shares], expected).pvalue > 0.001
+
+
+def test_first_and_second_tokens_follow_the_model_together(tiny_student: Student) -> None:
+    """The second number of a sequence is independent of its first, and its token follows the first."""
+    prompt, seeds, samples = "Question: A cat", list(range(40)), 50
+    [ids] = encode_prompts(tiny_student, [prompt])
+    drawing = Sampling(2.0, 4, None, 2)
+    found = Counter[tuple[int, ...]]()
+    engine = Engine(tiny_student.model, [ids] * len(seeds), seeds, drawing, 128)
+    requests = [Request(place, sample) for place in range(len(seeds)) for sample in range(samples)]
+    engine.run(requests, lambda: lambda _: False, lambda _, new: found.update([tuple(new)]))
+    expected = {}
+    for first, share in likeliest(tiny_student, ids).items():
+        for second, more in likeliest(tiny_student, [*ids, first]).items():
+            expected[first, second] = share * more * found.total()
+    assert found.keys() <= expected.keys()
+    assert min(expected.values()) > 5
+    observed = [found[pair] for pair in expected]
+    assert (
+        chisquare(observed, [count * sum(observed) / sum(expected.values()) for count in expected.values()]).pvalue
+        > 0.001
+    )
+
+
+def likeliest(student: Student, ids: list[int]) -> dict[int, float]:
+    """The four likeliest next tokens at the temperature 2, and the share of each."""
+    with torch.no_grad():
+        top = student.model(torch.tensor([ids])).logits[0, -1].topk(4)
+    return dict(zip(top.indices.tolist(), (top.values / 2.0).softmax(-1).tolist(), strict=True))
 
 
 def test_nothing_asked_is_nothing_answered(tiny_student: Student) -> None:
@@ -223,15 +255,15 @@ def test_only_telling_tokens_are_decoded(parrot: Student) -> None:
 
 def test_sittings_are_planned_by_length(tiny_student: Student) -> None:
     encoded = encode_prompts(tiny_student, PROMPTS)
-    plan = plan_sittings(encoded, samples=2, slots=1, device="cpu")
+    plan = plan_sittings(encoded, samples=2, slots=1)
     assert [len(sitting) for sitting in plan] == [2, 2, 2, 2]
     order = [number for sitting in plan for number in sitting]
     assert sorted(order) == list(range(len(PROMPTS)))
     lengths = [len(encoded[number]) for number in order]
     assert lengths == sorted(lengths, reverse=True)
-    assert [number for sitting in plan_sittings(encoded, 1, 16, "cpu") for number in sitting] == order
-    assert plan_sittings(encoded, samples=16, slots=1, device="cpu") == [[number] for number in order]
-    assert plan_sittings([], 1, 3, "cpu") == []
+    assert [number for sitting in plan_sittings(encoded, 1, 16) for number in sitting] == order
+    assert plan_sittings(encoded, samples=16, slots=1) == [[number] for number in order]
+    assert plan_sittings([], 1, 3) == []
 
 
 def test_each_prompt_is_told_of_once_when_all_its_samples_are_there(tiny_student: Student) -> None:
@@ -294,10 +326,10 @@ def test_out_of_memory_while_the_engine_is_made_or_the_library_answers(
     expected = greedy_batch(tiny_student, PROMPTS, 6)
 
     class Small(Engine):
-        def __init__(self, *arguments: Any) -> None:
+        def __init__(self, *arguments: Any, **named: Any) -> None:
             if arguments[4] > 3:
                 raise torch.OutOfMemoryError("CUDA out of memory.")
-            super().__init__(*arguments)
+            super().__init__(*arguments, **named)
 
     monkeypatch.setattr(sampling, "Engine", Small)
     answerer = Answerer(tiny_student, PROMPTS, Greedy(6))
@@ -315,6 +347,85 @@ def test_out_of_memory_while_the_engine_is_made_or_the_library_answers(
 
     monkeypatch.setattr(tiny_student.model, "generate", failing)
     assert greedy_batch(tiny_student, PROMPTS, 6) == expected
+
+
+def test_what_is_halved_is_what_was_tried(
+    tiny_student: Student, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not what was asked for: memory had cut that already."""
+    expected, allocate, tried = greedy_batch(tiny_student, PROMPTS, 6), SlotCache.allocate, []
+
+    def failing(self: SlotCache, slots: int, room: int) -> None:
+        tried.append(slots)
+        if slots > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        allocate(self, slots, room)
+
+    monkeypatch.setattr(SlotCache, "allocate", failing)
+    monkeypatch.setattr(engine_module, "slots_that_fit", lambda most, *_: min(most, 4))
+    assert greedy_batch(tiny_student, PROMPTS, 6) == expected
+    assert tried == [4, 2]
+    said = " ".join(capsys.readouterr().err.split())
+    assert "Out of memory with 4 sequences at a time; going on with 2." in said
+
+
+class Recorded(Engine):
+    """Notes what it was made with; breaks as a compiler does where it is to be called."""
+
+    made: list[tuple[int, Options]]
+    breaks = False
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        slots, options = arguments[4:]
+        self.made.append((slots, options))
+        if self.breaks and options.flex is None:
+            raise RuntimeError("LoweringException: no triton\nand a page more")
+        model, prompts, seeds, drawing = arguments[:4]
+        super().__init__(model, prompts, seeds, drawing, slots, Options(), **named)
+
+
+@pytest.fixture
+def gpu_student(tiny_student: Student, monkeypatch: pytest.MonkeyPatch) -> Student:
+    """One that says it is on a GPU, with an engine that does not mind."""
+    monkeypatch.setattr(Recorded, "made", [], raising=False)
+    monkeypatch.setattr(sampling, "Engine", Recorded)
+    monkeypatch.setattr(sampling, "release", lambda _: None)
+    return dataclasses.replace(tiny_student, device=torch.device("cuda"))
+
+
+def test_what_does_not_compile_is_tried_without_flex_attention(
+    gpu_student: Student, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Recorded, "breaks", True)
+    answerer = Answerer(gpu_student, PROMPTS, TABLE_9, samples=60, seeds=range(8), batch_size=5)
+    answerer.answer([0])
+    assert answerer.engine is not None
+    assert [options.flex for _, options in Recorded.made] == [None, False]
+    said = " ".join(capsys.readouterr().err.split())
+    assert "Trying without FlexAttention" in said
+    assert "no triton" in said
+    assert "page more" not in said
+    assert "generate" not in said
+
+
+def test_slots_on_a_gpu_come_in_few_numbers(gpu_student: Student) -> None:
+    for samples, size in ((1, None), (9, None), (9, 70), (9, 40)):
+        Answerer(gpu_student, PROMPTS, Greedy(2), samples=samples, batch_size=size).answer([0])
+    assert [slots for slots, _ in Recorded.made] == [64, 128, 70, 40]
+
+
+def test_little_work_is_not_captured(gpu_student: Student) -> None:
+    for prompts, options in ((16, Options()), (17, Options()), (16, Options(graph=True))):
+        Answerer(gpu_student, [PROMPTS[0]] * prompts, Greedy(256), options=options, complete=lambda _: 0).answer([0])
+    assert [options.graph for _, options in Recorded.made] == [False, None, True]
+
+
+def test_what_is_given_back_is_made_anew(tiny_student: Student) -> None:
+    answerer = Answerer(tiny_student, PROMPTS, Greedy(6))
+    answers = answerer.answer(range(8))
+    answerer.release()
+    assert answerer.engine is None
+    assert answerer.answer(range(8)) == answers
 
 
 def test_no_memory_for_one_sequence_is_one_clear_error(tiny_student: Student, monkeypatch: pytest.MonkeyPatch) -> None:

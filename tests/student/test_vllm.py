@@ -86,7 +86,15 @@ def test_the_recipes_sampling_is_handed_over(parrot: Student, fake_vllm: list[Fa
     [first, second] = fake_vllm
     assert first.arguments["max_num_seqs"] == 2
     assert [one["seed"] for one in first.asked] == [11, 12]
-    wanted = {"n": 3, "temperature": 0.7, "top_k": 50, "top_p": 1.0, "max_tokens": 8, "detokenize": False}
+    wanted: dict[str, Any] = {
+        "n": 3,
+        "temperature": 0.7,
+        "top_k": 50,
+        "top_p": 1.0,
+        "max_tokens": 8,
+        "detokenize": True,
+    }
+    wanted |= {"stop": ["\nQuestion:"], "include_stop_str_in_output": True}
     assert first.asked[0] == wanted | {"seed": 11, "stop_token_ids": list(parrot.stop_ids)}
     assert (second.asked[0]["top_k"], second.asked[0]["top_p"]) == (-1, 0.9)
 

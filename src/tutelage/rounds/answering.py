@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,21 +61,23 @@ def answer_all(
 ) -> list[Attempt]:
     """Every question's attempts in the questions' order, written to `path`; `samples` of each question.
 
-    Finished sittings are appended to an unfinished file beside it and are not done again after a restart. The
-    questions have to come in the same order then, which they do: it follows from the prompts alone.
+    Finished sittings are appended to an unfinished file beside it. What they answered is not asked again after a
+    restart, as far as the questions come in the same order, which follows from the prompts alone.
     Raises: WorkspaceError on a full disk.
     """
     growing = unfinished(path)
-    attempts, finished = _finished(growing, answers.sittings, samples)
+    order = [questions[index].id for sitting in answers.sittings for index in sitting]
+    attempts = _kept(growing, order, samples)
     write_records(growing, attempts)  # without the torn line, before the next one comes after it
     with progress(description, len(questions) * samples, "answers", len(attempts)) as advance:
         grading = _Grading(questions, attempts, advance)
-        for sitting in answers.sittings[finished:]:
+        for sitting in _rests(answers.sittings, len(attempts) // samples):
             answers.answer(sitting, grading)
             new = [attempt for index in sitting for attempt in grading.graded.pop(index)]
             with disk_errors(path), growing.open("a", encoding="utf-8") as file:
                 file.write("".join(to_json(attempt) + "\n" for attempt in new))
             attempts += new
+    answers.release()
     place = {question.id: index for index, question in enumerate(questions)}
     attempts.sort(key=lambda attempt: (place[attempt.question_id], attempt.sample))
     write_records(path, attempts)
@@ -100,19 +102,31 @@ class _Grading:
         self._advance(len(new), note=f"{self._right / self._total:.1%} right")
 
 
-def _finished(growing: Path, sittings: Sequence[Sequence[int]], samples: int) -> tuple[list[Attempt], int]:
-    """The attempts of all whole sittings in an unfinished file, and how many sittings those are.
+def _kept(growing: Path, order: Sequence[str], samples: int) -> list[Attempt]:
+    """The attempts in an unfinished file at the leading questions of `order`, their ids, that have all their samples.
 
-    Other sittings than those that wrote it, for another batch size, cut the same order of questions elsewhere.
+    What stands behind the first attempt of another question or sample comes from another plan, and is dropped.
     """
     attempts: list[Attempt] = []
     if growing.is_file():
         with contextlib.suppress(ValidationError):  # a kill can leave half a line, with nothing after it
             for line in growing.read_bytes().splitlines():
                 attempts.append(from_json(Attempt, line))
-    whole = finished = 0
-    for sitting in sittings:
-        if whole + len(sitting) * samples > len(attempts):
+    planned = [(question, sample) for question in order for sample in range(samples)]
+    same = 0
+    for attempt, expected in zip(attempts, planned, strict=False):
+        if (attempt.question_id, attempt.sample) != expected:
             break
-        whole, finished = whole + len(sitting) * samples, finished + 1
-    return attempts[:whole], finished
+        same += 1
+    return attempts[: same // samples * samples]
+
+
+def _rests(sittings: Sequence[Sequence[int]], answered: int) -> Iterator[Sequence[int]]:
+    """What is left of the sittings behind so many questions.
+
+    Sittings are appended whole: so one is cut only if the file comes from other sittings, of another batch size.
+    """
+    for sitting in sittings:
+        if answered < len(sitting):
+            yield sitting[answered:]
+        answered = max(0, answered - len(sitting))

@@ -93,6 +93,7 @@ def _generator(settings: LocalTeacherSettings) -> Generator:
                         GeneratedText(one.text, one.tokens, "stop" if one.finished else "length") for one in completions
                     ),
                 )
+        answerer.release()
 
     return generate
 

@@ -72,12 +72,12 @@ def choose(logits_RV: Tensor, uniform_R: Tensor, drawing: Drawing) -> Tensor:
     """The next tokens, int64 [R]. uniform_R: float64, read only if they are drawn. No host waits for a device here."""
     if isinstance(drawing, Greedy):
         return logits_RV.argmax(-1)
-    return draw(logits_RV.float(), uniform_R, drawing)
+    return draw(logits_RV, uniform_R, drawing)
 
 
 def draw(logits_RV: Tensor, uniform_R: Tensor, sampling: Sampling) -> Tensor:
     """The tokens that the uniform numbers pick by the inverse of the distribution function, int64 [R]."""
-    logits_RK, token_RK = _candidates(logits_RV / sampling.temperature, sampling)
+    logits_RK, token_RK = _candidates(logits_RV, sampling)
     cumulative_RK = logits_RK.double().softmax(-1).cumsum(-1)
     # Rounding may leave the total just below 1, and the draw must not fall behind it.
     target_R1 = (uniform_R * cumulative_RK[:, -1])[:, None]
@@ -86,11 +86,13 @@ def draw(logits_RV: Tensor, uniform_R: Tensor, sampling: Sampling) -> Tensor:
 
 
 def _candidates(logits_RV: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor | None]:
-    """The logits to draw from and their tokens in ascending order; None for all tokens."""
+    """The logits to draw from, at the temperature, and their tokens in ascending order; None for all tokens."""
     if sampling.top_k is None and sampling.top_p is None:
-        return logits_RV, None
+        return logits_RV.float() / sampling.temperature, None
     vocabulary = logits_RV.shape[1]
+    # No temperature changes who is likeliest, so of a large vocabulary only what is kept is copied.
     logits_RK, token_RK = logits_RV.topk(min(sampling.top_k or vocabulary, vocabulary), dim=-1)
+    logits_RK = logits_RK.float() / sampling.temperature
     if sampling.top_p is not None:
         probability_RK = logits_RK.softmax(-1)
         before_RK = probability_RK.cumsum(-1) - probability_RK

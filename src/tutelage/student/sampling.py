@@ -7,6 +7,7 @@ its seed; what else is answered, in which order and how many at a time, changes 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
@@ -20,9 +21,14 @@ from tutelage.student.memory import LIBRARY_SLOTS, automatic_slots, is_out_of_me
 from tutelage.student.model import Student
 from tutelage.student.stopping import Complete, Completion, EndRule, answer_end
 
-_SITTING = {"cuda": 16}
-_SITTING_ELSEWHERE = 4
-"""Sequences of a sitting, by those at a time: enough that the end of a sitting, where slots stay empty, is little."""
+_SITTING = 4
+"""Sequences of a sitting, by those at a time: few are lost by a kill, and few slots stay empty at a sitting's end."""
+
+_LITTLE_WORK = 4096
+"""New tokens up to which a GPU is done before it would have compiled and captured a step."""
+
+_SLOTS_STEP = {"cuda": 64}
+"""Slots come in multiples of this, so that what is compiled for a number of them is met again."""
 
 Finished = Callable[[int, Sequence[Completion]], None]
 """Is told of a prompt's number and its completions as soon as all of them are there."""
@@ -39,6 +45,9 @@ class Answers(Protocol):
 
     def answer(self, sitting: Sequence[int], finished: Finished | None = None) -> list[list[Completion]]:
         """The completions of each prompt of a sitting."""
+
+    def release(self) -> None:
+        """Gives back the memory that answering took. What is answered afterwards takes it anew."""
 
 
 class Answerer:
@@ -73,8 +82,11 @@ class Answerer:
         self._seeds = seeds or ()
         self._rule = EndRule(student.tokenizer, student.stop_ids, complete)
         self._options = options
+        if options.graph is None and len(prompts) * samples * drawing.max_new_tokens <= _LITTLE_WORK:
+            self._options = dataclasses.replace(options, graph=False)
         self._slots = batch_size or automatic_slots(student.device)
-        self._sittings = plan_sittings(self._prompts, samples, self._slots, student.device.type)
+        self._tried = self._slots
+        self._sittings = plan_sittings(self._prompts, samples, self._slots)
         self._engine: Engine | None = None
         self._by_library = False
 
@@ -109,13 +121,19 @@ class Answerer:
                     self._halve()
         return [[made[Request(prompt, sample)] for sample in range(self._samples)] for prompt in sitting]
 
+    def release(self) -> None:
+        """As Answers."""
+        self._engine = None
+        release(self._student.device)
+
     def _run(self, requests: Sequence[Request], done: Callable[[Request, list[int]], None]) -> bool:
         """Answers; False if memory ran out on the way. Nothing may refer to the error then, nor to its frames."""
         try:
             self._make_engine()
             if self._engine is not None:
-                self._engine.run(requests, self._rule.ends, done)
+                self._engine.run(requests, lambda: self._rule.watch().ends, done)
             else:
+                self._tried = min(self._slots, len(requests))
                 parts = (self._student, self._prompts, self._seeds, self._drawing, self._rule, self._slots)
                 generate(*parts, requests, done)
         except Exception as error:
@@ -127,29 +145,51 @@ class Answerer:
     def _make_engine(self) -> None:
         if self._engine is not None or self._by_library:
             return
-        slots = min(self._slots, len(self._prompts) * self._samples)
+        reason, without_flex = self._build()
+        if reason is not None and without_flex:
+            release(self._student.device)
+            say(f"Trying without FlexAttention: {reason}.")
+            self._options = dataclasses.replace(self._options, flex=False)
+            reason, _ = self._build()
+        if reason is not None:
+            release(self._student.device)
+            say(f"This model is answered for by the library's generate, which is slower: {reason}.")
+            self._by_library = True
+            self._slots = min(self._slots, LIBRARY_SLOTS)
+
+    def _build(self) -> tuple[str | None, bool]:
+        """Makes the engine, or else says why not, and whether another try without FlexAttention may help.
+
+        No more than words may be left of the error then: its frames refer to what the failed try allocated.
+        """
+        options = self._options
+        self._tried = min(self._slots, len(self._prompts) * self._samples)
+        step = _SLOTS_STEP.get(self._student.device.type, 1)
+        slots = min(self._slots, -(-self._tried // step) * step)
+        parts = (self._student.model, self._prompts, self._seeds, self._drawing, slots, options)
         try:
-            self._engine = Engine(self._student.model, self._prompts, self._seeds, self._drawing, slots, self._options)
+            self._engine = Engine(*parts, chosen=self._note)
         # A model may raise anything where it meets a cache and an attention that it does not know.
         except Exception as error:
             if is_out_of_memory(error):
                 raise
-            say(f"This model is answered for by the library's generate, which is slower: {_reason(error)}.")
-            self._by_library = True
-            self._slots = min(self._slots, LIBRARY_SLOTS)
+            compiles = self._student.device.type == "cuda" and options.graph is not False and options.flex is not False
+            return _reason(error), compiles and not isinstance(error, NotImplementedError)
+        return None, False
+
+    def _note(self, slots: int) -> None:
+        """What the engine takes, before it takes it."""
+        self._tried = slots
 
     def _halve(self) -> None:
-        tried = self._engine.slots if self._engine is not None else self._slots
-        tried = min(tried, len(self._prompts) * self._samples)
-        self._engine = None
-        release(self._student.device)
-        if tried == 1:
+        self.release()
+        if self._tried == 1:
             raise StudentError(
                 f"{self._student.device} has not enough memory for a single sequence. Free some, take fewer "
                 "demonstrations (prompt.count), a smaller max_new_tokens or a smaller student."
             )
-        self._slots = tried // 2
-        say(f"Out of memory with {tried} sequences at a time; going on with {self._slots}.")
+        self._slots = self._tried // 2
+        say(f"Out of memory with {self._tried} sequences at a time; going on with {self._slots}.")
 
 
 def sample_batch(
@@ -199,13 +239,13 @@ def check_lengths(student: Student, prompts: Sequence[Sequence[int]], drawing: D
         )
 
 
-def plan_sittings(prompts: Sequence[Sequence[int]], samples: int, slots: int, device: str) -> list[list[int]]:
+def plan_sittings(prompts: Sequence[Sequence[int]], samples: int, slots: int) -> list[list[int]]:
     """The prompts' numbers, the longest first, in sittings of some times the slots.
 
     The longest come first: a prompt that is too long for the model, or slots too many for the memory, show at once.
     """
     order = sorted(range(len(prompts)), key=lambda number: -len(prompts[number]))
-    size = max(1, _SITTING.get(device, _SITTING_ELSEWHERE) * slots // samples)
+    size = max(1, _SITTING * slots // samples)
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 

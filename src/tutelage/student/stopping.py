@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
+from tokenizers import decoders
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, StoppingCriteria
 
@@ -23,6 +24,9 @@ It is asked whenever a token with a line end or a colon has come, which is where
 """
 
 _ANSWER_LINE = re.compile(rf"{re.escape(ANSWER)}\s*\S[^\n]*(?=\n)")
+NEXT_QUESTION = "\nQuestion:"
+"""How a question that is invented begins, as a rule: always an answer's end, though not the only one."""
+
 _NEXT_QUESTION = re.compile(r"(?:^|\n)[^\S\n]*Question:")
 
 
@@ -44,7 +48,9 @@ def answer_end(text: str) -> int | None:
 
     What a greedy student writes after that is the demonstrations' pattern going on, and no part of the answer.
     """
-    ends = [found.end() for found in [_ANSWER_LINE.search(text)] if found]
+    # If the first "Answer:" has no line that ends, no later one has; a search would try all, each to the text's end.
+    start = text.find(ANSWER)
+    ends = [found.end() for found in [start >= 0 and _ANSWER_LINE.match(text, start)] if found]
     ends += [found.start() for found in [_NEXT_QUESTION.search(text)] if found]
     return min(ends, default=None)
 
@@ -55,31 +61,56 @@ class EndRule:
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, stop_ids: Sequence[int], complete: Complete | None = answer_end
     ) -> None:
-        self._tokenizer = tokenizer
-        self._stop_ids = frozenset(stop_ids)
-        self._complete = complete
-        self._telling = frozenset() if complete is None else telling_tokens(tokenizer)
+        self.tokenizer = tokenizer
+        self.stop_ids = frozenset(stop_ids)
+        self.complete = complete
+        self.telling = frozenset() if complete is None else telling_tokens(tokenizer)
+        self.joins = joins_bytes(tokenizer)
 
-    def ends(self, new: Sequence[int]) -> bool:
-        """Whether the newest of these tokens is the last. Decodes only if it could complete an answer."""
-        return new[-1] in self._stop_ids or self.completes(new)
-
-    def completes(self, new: Sequence[int]) -> bool:
-        """Whether the answer is complete with the newest of these tokens, end tokens apart."""
-        if self._complete is None or new[-1] not in self._telling:
-            return False
-        return self._complete(decode(self._tokenizer, new)) is not None
+    def watch(self) -> Watch:
+        """What follows one sequence."""
+        return Watch(self)
 
     def cut(self, new: Sequence[int]) -> Sequence[int]:
         """The tokens up to and with the first that ends them; all of them if none does."""
-        return next((new[:end] for end in range(1, len(new) + 1) if self.ends(new[:end])), new)
+        watch = self.watch()
+        return next((new[:end] for end in range(1, len(new) + 1) if watch.ends(new[:end])), new)
 
     def completion(self, new: Sequence[int]) -> Completion:
         """What tokens that are cut off already, but for what may stand behind an end token, come to."""
-        end = next((place for place, token in enumerate(new, start=1) if token in self._stop_ids), None)
-        text = decode(self._tokenizer, new if end is None else new[: end - 1])
-        kept = None if self._complete is None else self._complete(text)
+        end = next((place for place, token in enumerate(new, start=1) if token in self.stop_ids), None)
+        text = decode(self.tokenizer, new if end is None else new[: end - 1])
+        kept = None if self.complete is None else self.complete(text)
         return Completion(text[:kept], end or len(new), finished=end is not None or kept is not None)
+
+
+class Watch:
+    """Whether one sequence that grows has come to its end."""
+
+    def __init__(self, rule: EndRule) -> None:
+        self._rule = rule
+        self._read, self._text = 0, ""
+
+    def ends(self, new: Sequence[int]) -> bool:
+        """Whether the newest of these tokens is the last. Decodes only if it could complete an answer."""
+        return new[-1] in self._rule.stop_ids or self.completes(new)
+
+    def completes(self, new: Sequence[int]) -> bool:
+        """Whether the answer is complete with the newest of these tokens, end tokens apart."""
+        rule = self._rule
+        if rule.complete is None or new[-1] not in rule.telling:
+            return False
+        return rule.complete(self._decoded(new)) is not None
+
+    def _decoded(self, new: Sequence[int]) -> str:
+        """The text of all tokens; decodes those behind the last whole character, since a text may be all line ends."""
+        tokenizer = self._rule.tokenizer
+        if not self._rule.joins:
+            return decode(tokenizer, new)
+        text = self._text + decode(tokenizer, new[self._read :])
+        if not text.endswith("\ufffd"):  # else the next token may go on with the same character
+            self._read, self._text = len(new), text
+        return text
 
 
 class AnswerStop(StoppingCriteria):
@@ -89,14 +120,14 @@ class AnswerStop(StoppingCriteria):
     """
 
     def __init__(self, rule: EndRule, prompt_length: int, rows: int) -> None:
-        self._rule = rule
+        self._watches = [rule.watch() for _ in range(rows)]
         self._prompt_length = prompt_length
         self.lengths_R = [0] * rows
 
     def __call__(self, input_ids: Tensor, scores: object, **kwargs: object) -> Tensor:
         """Which sequences are done, bool [R]. input_ids: int64 [R, L]."""
         for row, new in enumerate(input_ids[:, self._prompt_length :].tolist()):
-            if self.lengths_R[row] == 0 and self._rule.completes(new):
+            if self.lengths_R[row] == 0 and self._watches[row].completes(new):
                 self.lengths_R[row] = len(new)
         return torch.tensor(self.lengths_R, device=input_ids.device) > 0
 
@@ -104,6 +135,11 @@ class AnswerStop(StoppingCriteria):
 def decode(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int]) -> str:
     """The text of generated tokens as the model wrote it, without special tokens."""
     return str(tokenizer.decode(list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+def joins_bytes(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the text of tokens is what their bytes come to, one token's behind the other's, and nothing else."""
+    return isinstance(getattr(getattr(tokenizer, "backend_tokenizer", None), "decoder", None), decoders.ByteLevel)
 
 
 @lru_cache(maxsize=4)

@@ -16,9 +16,10 @@ import torch
 
 from tutelage.errors import StudentError
 from tutelage.student.drawing import Drawing, Sampling
+from tutelage.student.memory import release
 from tutelage.student.model import Student, save_student
 from tutelage.student.sampling import Finished, check_lengths, encode_prompts, plan_sittings
-from tutelage.student.stopping import Complete, Completion, EndRule, answer_end
+from tutelage.student.stopping import NEXT_QUESTION, Complete, Completion, EndRule, answer_end
 
 _SEQUENCES = 1024
 _MEMORY_SHARE = 0.9  # of what the student in this process leaves free
@@ -51,7 +52,7 @@ class VllmAnswerer:
         self._seeds = seeds
         self._rule = EndRule(student.tokenizer, student.stop_ids, complete)
         self._sequences = batch_size or _SEQUENCES
-        self._sittings = plan_sittings(self._prompts, samples, self._sequences, "cuda")
+        self._sittings = plan_sittings(self._prompts, samples, self._sequences)
         self._model: Any = None
 
     @property
@@ -77,12 +78,18 @@ class VllmAnswerer:
             answers.append(completions)
         return answers
 
+    def release(self) -> None:
+        """As Answers."""
+        self._model = None
+        release(self._student.device)
+
     def _load(self) -> Any:
+        release(self._student.device)  # vLLM takes what nobody else has, this process included
         with tempfile.TemporaryDirectory(prefix="tutelage-student-") as folder:
             save_student(self._student, Path(folder))
             return self._vllm.LLM(
                 model=folder,
-                dtype="bfloat16" if torch.cuda.is_bf16_supported() else "float32",
+                dtype="bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32",
                 max_model_len=max(map(len, self._prompts)) + self._drawing.max_new_tokens,
                 max_num_seqs=self._sequences,
                 enable_prefix_caching=True,
@@ -99,11 +106,15 @@ class VllmAnswerer:
                 "top_p": self._drawing.top_p or 1.0,
                 "seed": self._seeds[prompt] if self._seeds else None,
             }
+        # An answer's end is found in the text, by the same rule as ever; a stop only saves what would come behind it.
+        if self._rule.complete is answer_end:
+            named |= {"stop": [NEXT_QUESTION], "include_stop_str_in_output": True, "detokenize": True}
+        else:
+            named |= {"detokenize": False}
         return self._vllm.SamplingParams(
             n=self._samples,
             max_tokens=self._drawing.max_new_tokens,
             stop_token_ids=list(self._student.stop_ids),
-            detokenize=False,  # an answer's end is found in the text, and by the same rule as ever
             **named,
         )
 

@@ -87,7 +87,7 @@ def test_every_request_gets_its_tokens_once(
         assert request not in done
         done[request] = tokens
 
-    Scheduler(decoder, requests, limit, lambda tokens: tokens[-1] == END, keep).run()
+    Scheduler(decoder, requests, limit, lambda: lambda tokens: tokens[-1] == END, keep).run()
     assert decoder.entered == requests
     assert decoder.unread == 0
     for request, length in wanted.items():
@@ -99,7 +99,7 @@ def test_finished_rows_are_filled_up_so_that_steps_shrink() -> None:
     requests = [Request(place, 0) for place in range(8)]
     lengths = {request: 9 if request.prompt in (0, 7) else 2 for request in requests}
     decoder = Counting(8, 1, 0, compact=True, lengths=lengths)
-    Scheduler(decoder, requests, 20, lambda tokens: tokens[-1] == END, lambda *_: None).run()
+    Scheduler(decoder, requests, 20, lambda: lambda tokens: tokens[-1] == END, lambda *_: None).run()
     assert decoder.rows == [8] * 3 + [2] * 7
 
 
@@ -108,7 +108,9 @@ def test_free_slots_are_filled_while_others_go_on() -> None:
     lengths = {request: 5 + 3 * (request.prompt % 4) for request in requests}
     decoder = Counting(8, 1, 0, compact=True, lengths=lengths)
     done = Counter[Request]()
-    Scheduler(decoder, requests, 99, lambda tokens: tokens[-1] == END, lambda request, _: done.update([request])).run()
+    Scheduler(
+        decoder, requests, 99, lambda: lambda tokens: tokens[-1] == END, lambda request, _: done.update([request])
+    ).run()
     assert set(done.values()) == {1}
     steps = sum(length + 1 for length in lengths.values())
     assert sum(decoder.rows) == steps  # no row was computed for nothing
@@ -118,5 +120,5 @@ def test_free_slots_are_filled_while_others_go_on() -> None:
 def test_the_limit_frees_a_slot_without_a_look() -> None:
     requests = [Request(place, 0) for place in range(6)]
     decoder = Counting(2, 4, 1, compact=False, lengths=dict.fromkeys(requests, 99))
-    Scheduler(decoder, requests, 8, lambda tokens: False, lambda *_: None).run()
+    Scheduler(decoder, requests, 8, lambda: lambda tokens: False, lambda *_: None).run()
     assert len(decoder.rows) == 3 * 2  # three pairs, two chunks each, none launched in vain

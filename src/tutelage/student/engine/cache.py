@@ -79,6 +79,7 @@ class SlotCache(Cache):
         self.own: list[Pair] = []
         self.reach = reach
         self._length = 0
+        self._touched = 0  # places that any slot may have used
         self._take: Take = partial(_take_prefix, self.prefix, reach)
 
     def update(  # type: ignore[override]  # no library attention is to take these for tensors
@@ -121,18 +122,23 @@ class SlotCache(Cache):
 
         self.own = [(make(keys_KPD), make(values_KPE)) for keys_KPD, values_KPE in self.prefix]
 
-    def prefill(self, slot_N: Tensor, prompt_N: Tensor) -> None:
-        """The next forward has B rests of prompts, each for the slots that have its number in `prompt_N`."""
+    def prefill(self, slot_N: Tensor, prompt_N: Tensor, length: int) -> None:
+        """The next forward has B rests of prompts, each for the slots that have its number in `prompt_N`.
+
+        length: L, their places in the slots.
+        """
+        self._touched = max(self._touched, length)
         self._take = partial(_take_rests, self.prefix, self.own, self.reach, slot_N, prompt_N)
 
     def decode(self, place_R: Tensor, used: int) -> None:
         """The next forward has one token for each of the first R slots. used: places to read, behind the last one."""
         hidden_RU = torch.arange(used, device=place_R.device) > place_R[:, None]
+        self._touched = max(self._touched, used)
 
         def join(query_RKGD: Tensor, prefix: Pair, own: Pair, scale: float) -> Tensor:
             return join_by_matmul(query_RKGD, prefix, own, hidden_RU, scale)
 
-        self._take = partial(_take_step, self.prefix, self.own, self.reach, place_R, used, join)
+        self._take = partial(_take_step, self.prefix, self.own, self.reach, _rows(place_R), place_R, used, join)
 
     def decode_all(self, place_R: Tensor, flex: FlexJoin) -> Callable[[], None]:
         """As `decode` for all slots and all forwards to come, by FlexAttention.
@@ -141,11 +147,12 @@ class SlotCache(Cache):
         """
         room = self.own[0][0].shape[2]
         blocks = UsedBlocks(place_R, room)
+        self._touched = room
 
         def join(query_RKGD: Tensor, prefix: Pair, own: Pair, scale: float) -> Tensor:
             return flex(query_RKGD, prefix, own, blocks.mask(query_RKGD.shape[2]), scale)
 
-        take = partial(_take_step, self.prefix, self.own, self.reach, place_R, room, join)
+        take = partial(_take_step, self.prefix, self.own, self.reach, _rows(place_R), place_R, room, join)
 
         def prepare() -> None:
             blocks.count()
@@ -158,6 +165,21 @@ class SlotCache(Cache):
         for pair in self.own:
             for own_RKSD in pair:
                 own_RKSD[target_N, :, :used] = own_RKSD[source_N, :, :used]
+        self._clear(target_N, used)
+
+    def clear(self, slot_N: Tensor) -> None:
+        """Makes slots as good as new: what is not finite there would reach the next sequence as 0 * inf."""
+        self._clear(slot_N, 0)
+
+    def _clear(self, slot_N: Tensor, start: int) -> None:
+        # Values alone: a hidden key's score is replaced, whatever it is, where a hidden value is multiplied by zero.
+        if start < self._touched:
+            for _, values_RKSE in self.own:
+                values_RKSE[slot_N, :, start : self._touched] = 0
+
+
+def _rows(place_R: Tensor) -> Tensor:
+    return torch.arange(len(place_R), device=place_R.device)
 
 
 def _take_prefix(prefix: list[Pair], reach: int, new: Pair, layer: int) -> States:
@@ -176,10 +198,17 @@ def _take_rests(
 
 
 def _take_step(
-    prefix: list[Pair], own: list[Pair], reach: int, place_R: Tensor, used: int, join: Join, new: Pair, layer: int
+    prefix: list[Pair],
+    own: list[Pair],
+    reach: int,
+    row_R: Tensor,
+    place_R: Tensor,
+    used: int,
+    join: Join,
+    new: Pair,
+    layer: int,
 ) -> States:
     rows = len(place_R)
-    row_R = torch.arange(rows, device=place_R.device)
     for state_RK1D, own_RKSD in zip(new, own[layer], strict=True):
         own_RKSD[row_R, :, place_R] = state_RK1D[:, :, 0]
     keys_RKUD, values_RKUE = (own_RKSD[:rows, :, :used] for own_RKSD in own[layer])

@@ -40,6 +40,7 @@ class EagerDecoder:
 
     lag = 0
     compact = True
+    way = "eager"  # of running a step
 
     def __init__(self, model: Any, cache: SlotCache, work: Work, chunk: int = 1) -> None:
         self._model = model
@@ -57,13 +58,14 @@ class EagerDecoder:
 
     def enter(self, entries: Sequence[tuple[int, Request]]) -> None:
         """As Decoder. A prompt is encoded once for all its sequences that enter now; its last token is left to step."""
+        slot_N = self._tensor([slot for slot, _ in entries])
+        self._cache.clear(slot_N)
         prompts = list(dict.fromkeys(request.prompt for _, request in entries))
         for batch in self._prefill_batches([p for p in prompts if len(self.work.rests[p]) > 1]):
             number = {prompt: place for place, prompt in enumerate(batch)}
             meant = [(slot, number[request.prompt]) for slot, request in entries if request.prompt in number]
             self._prefill([self.work.rests[prompt][:-1] for prompt in batch], meant)
         rests = [self.work.rests[request.prompt] for _, request in entries]
-        slot_N = self._tensor([slot for slot, _ in entries])
         self._token_R[slot_N] = self._tensor([rest[-1] for rest in rests])
         self._place_R[slot_N] = self._tensor([len(rest) - 1 for rest in rests])
         self._step_R.index_fill_(0, slot_N, 0)
@@ -90,6 +92,11 @@ class EagerDecoder:
         """One new token for each of the first slots, and the logits that it was chosen by, [rows, V]."""
         self._cache.decode(self._place_R[:rows], int(self._place_R[:rows].max()) + 1)
         return self._forward(rows)
+
+    def reset(self) -> None:
+        """Makes all slots empty."""
+        for state in (self._token_R, self._place_R, self._step_R):
+            state.zero_()
 
     def newest(self, rows: int) -> list[int]:
         """The newest tokens of the first slots."""
@@ -130,7 +137,8 @@ class EagerDecoder:
         # What stands behind a shorter rest is seen by nobody: it comes later, and is overwritten in the slot.
         token_BL = self._tensor([[*rest, *[0] * (length - len(rest))] for rest in rests])
         position_1L = torch.arange(length, device=token_BL.device)[None] + self._shared
-        self._cache.prefill(*(self._tensor([pair[part] for pair in meant]) for part in (0, 1)))
+        slot_N, number_N = (self._tensor([pair[part] for pair in meant]) for part in (0, 1))
+        self._cache.prefill(slot_N, number_N, length)
         self._model.base_model(  # nobody reads the logits of a prompt
             input_ids=token_BL,
             position_ids=position_1L.expand(len(rests), -1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from tutelage.student.drawing import Drawing
 from tutelage.student.engine.attention import slots_attention
@@ -18,7 +19,7 @@ from tutelage.student.engine.decoder import EagerDecoder, Work
 from tutelage.student.engine.flex import BLOCK, compiled_join
 from tutelage.student.engine.graph import GraphDecoder
 from tutelage.student.engine.probe import check
-from tutelage.student.engine.scheduler import Request, Scheduler
+from tutelage.student.engine.scheduler import Ends, Request, Scheduler
 from tutelage.student.memory import free_memory, slots_that_fit
 
 _SMALLEST_HEAD = 16  # dimensions, for FlexAttention's kernels
@@ -29,13 +30,12 @@ class Options:
     """How the engine runs; for measuring, and for tests. None takes what suits the device.
 
     chunk: steps between two looks of the host. flex: FlexAttention, or else matrix products. graph: CUDA graphs.
-    fuse: norms and feed-forward networks compiled. dtype: of the arithmetic.
+    dtype: of the arithmetic.
     """
 
     chunk: int | None = None
     flex: bool | None = None
     graph: bool | None = None
-    fuse: bool = True
     dtype: torch.dtype | None = None
 
 
@@ -53,9 +53,11 @@ class Engine:
         drawing: Drawing,
         slots: int,
         options: Options = Options(),
+        chosen: Callable[[int], None] | None = None,
     ) -> None:
         """slots: at most so many; fewer where memory is short. seeds: one a prompt, none if nothing is drawn.
 
+        chosen: is told how many slots it will be, before their memory is taken.
         Raises: NotImplementedError and others if the model cannot be run so, as far as it shows; what says that memory
         is out (see `memory.is_out_of_memory`).
         """
@@ -64,28 +66,31 @@ class Engine:
         places = max(map(len, rests)) - 1 + drawing.max_new_tokens
         work = Work(rests, seeds, drawing, places)
         room = -(-places // BLOCK) * BLOCK
-        self._model = working_copy(model, options.dtype)
-        with torch.no_grad():
+        check_rotary(model.config, self.shared + places)
+        with _current(model.device), torch.no_grad():
+            self._model = working_copy(model, options.dtype)
             cache = self._encode_prefix(prompts[0], reach=self.shared + places)
             self.slots = slots_that_fit(slots, cache.slot_bytes(room), free_memory(model.device))
+            if chosen is not None:
+                chosen(self.slots)
             cache.allocate(self.slots, room)
             self._decoder = _decoder(self._model, cache, work, options)
-            check(model, self._model, self._decoder, prompts)
             if isinstance(self._decoder, GraphDecoder):
                 with slots_attention(self._model):
-                    self._decoder.capture(options.fuse)
+                    self._decoder.capture()
+            check(model, self._model, self._decoder, prompts)
 
     @torch.no_grad()
     def run(
         self,
         requests: Sequence[Request],
-        ends: Callable[[Sequence[int]], bool],
+        watch: Callable[[], Ends],
         done: Callable[[Request, list[int]], None],
     ) -> None:
         """As `Scheduler`. Raises: what says that memory is out; what is done then, is done."""
         limit = self._decoder.work.drawing.max_new_tokens
-        with slots_attention(self._model):
-            Scheduler(self._decoder, requests, limit, ends, done).run()
+        with _current(self._model.device), slots_attention(self._model):
+            Scheduler(self._decoder, requests, limit, watch, done).run()
 
     def _encode_prefix(self, prompt: Sequence[int], reach: int) -> SlotCache:
         # One token at least, even if none is kept: it shows the shapes of keys and values.
@@ -111,6 +116,29 @@ def shared_prefix(prompts: Sequence[Sequence[int]]) -> int:
     return min(shared, min(map(len, prompts)) - 1)
 
 
+def check_rotary(config: PreTrainedConfig, reach: int) -> None:
+    """Raises: NotImplementedError if the frequencies of rotary positions follow from a batch's longest path.
+
+    reach: the longest path, in tokens. What neighbours a sequence has would decide what it gets, and what the cache
+    holds would be of other frequencies than what comes later.
+    """
+    text = config.get_text_config()
+    told = getattr(text, "rope_parameters", None) or {}
+    kinds = [told] if "rope_type" in told else [kind for kind in told.values() if isinstance(kind, dict)]
+    for kind in kinds:
+        limit = kind.get("original_max_position_embeddings") or text.max_position_embeddings
+        if kind.get("rope_type") in ("dynamic", "longrope") and reach > limit:
+            raise NotImplementedError(
+                f"its positions are of the kind {kind['rope_type']}, which changes behind {limit} tokens, and there "
+                f"are up to {reach}"
+            )
+
+
+def _current(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """The device as CUDA's current one, which streams, graphs and kernels go by, for a while."""
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
+
+
 def working_copy(model: PreTrainedModel, dtype: torch.dtype | None = None) -> PreTrainedModel:
     """The model to answer with: on a GPU that has bfloat16 a frozen copy in it, else the model itself.
 
@@ -119,7 +147,7 @@ def working_copy(model: PreTrainedModel, dtype: torch.dtype | None = None) -> Pr
     """
     device = model.device
     if dtype is None:
-        bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         dtype = torch.bfloat16 if bf16 else model.dtype
     if dtype == model.dtype:
         return model

@@ -6,13 +6,12 @@ would take most of the time.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tutelage.student.engine.cache import SlotCache
 from tutelage.student.engine.decoder import EagerDecoder, Work
@@ -25,7 +24,8 @@ _WARM_UP = 2  # steps before capture, in which libraries allocate and compile
 class GraphDecoder(EagerDecoder):
     """All slots in each step, empty ones too: a graph's shapes are fixed.
 
-    Not a step runs before `capture`. flex: joins prefix and slots; None takes plain matrix products over whole slots.
+    Not a step runs before `capture`, and all that run are replays of what it captured. flex: joins prefix and slots;
+    None takes plain matrix products over whole slots.
     """
 
     lag = 1
@@ -34,28 +34,35 @@ class GraphDecoder(EagerDecoder):
     def __init__(self, model: Any, cache: SlotCache, work: Work, chunk: int = 8, flex: FlexJoin | None = None) -> None:
         super().__init__(model, cache, work, chunk)
         self._prepare = self._preparation(flex)
+        self.way = "graph" if flex is None else "graph, flex"
         self._recent_CR = torch.zeros(chunk, self.slots, dtype=torch.int64, device=self._token_R.device)
         self._turn_1 = torch.zeros(1, dtype=torch.int64, device=self._token_R.device)
         self._graph = torch.cuda.CUDAGraph()
+        self._logits_RV: Tensor  # written by each replay
 
-    def capture(self, fuse: bool) -> None:
-        """Captures a step. The slots have to be empty. fuse: compiles small parts of the layers, see `fused_parts`."""
-        stream = torch.cuda.Stream(self._token_R.device)
-        stream.wait_stream(torch.cuda.current_stream())
-        with fused_parts(self._model) if fuse else contextlib.nullcontext():
-            with torch.cuda.stream(stream):
-                for _ in range(_WARM_UP):
-                    self.step(self.slots)
-            torch.cuda.current_stream().wait_stream(stream)
-            with torch.cuda.graph(self._graph):
-                self.step(self.slots)
-        for state in (self._token_R, self._place_R, self._step_R, self._turn_1):
-            state.zero_()
+    def capture(self) -> None:
+        """Captures a step. The slots have to be empty, and the device the current one."""
+        current = torch.cuda.current_stream(self._token_R.device)
+        stream = _side_stream(self._token_R.device)
+        stream.wait_stream(current)
+        with torch.cuda.stream(stream):
+            for _ in range(_WARM_UP):
+                self._step_all()
+        current.wait_stream(stream)
+        # A capture that breaks off may leave its stream behind: the outer context sets it back.
+        with torch.cuda.stream(current), torch.cuda.graph(self._graph, stream=stream):
+            self._logits_RV = self._step_all()
+        self.reset()
+
+    def reset(self) -> None:
+        """As EagerDecoder; the next chunk begins at the first turn."""
+        super().reset()
+        self._turn_1.zero_()
 
     def launch(self, rows: int) -> Chunk:
         """As Decoder. Returns at once; reading the chunk waits for it."""
         for _ in range(self.chunk):
-            self._graph.replay()
+            self.step(rows)
         tokens_CR = self._recent_CR.to("cpu", non_blocking=True, copy=True)
         there = torch.cuda.Event()
         there.record()
@@ -68,7 +75,12 @@ class GraphDecoder(EagerDecoder):
         return read
 
     def step(self, rows: int) -> Tensor:
-        """One new token for each slot; nothing in it waits for the device. The logits, [R, V]."""
+        """One new token for each slot, by the captured graph. The logits, [R, V], until the next step."""
+        self._graph.replay()
+        return self._logits_RV
+
+    def _step_all(self) -> Tensor:
+        """What is captured: nothing in it waits for the device."""
         self._prepare()
         logits_RV = self._forward(self.slots)
         self._recent_CR.index_copy_(0, self._turn_1, self._token_R[None])
@@ -85,22 +97,7 @@ class GraphDecoder(EagerDecoder):
         return values.pin_memory().to(self._token_R.device, non_blocking=True)
 
 
-@contextlib.contextmanager
-def fused_parts(model: nn.Module) -> Iterator[None]:
-    """Compiles the parts of the model's layers that know no layer's index: norms and feed-forward networks.
-
-    For the time of a capture; what was captured stays so. Attention would have to be compiled for each layer anew.
-    """
-    layers = max((m for m in model.modules() if isinstance(m, nn.ModuleList)), key=len, default=nn.ModuleList())
-    parts = [part for layer in layers for part in layer.children() if not _knows_its_layer(part)]
-    for part in parts:
-        part.forward = torch.compile(part.forward, dynamic=False)
-    try:
-        yield
-    finally:
-        for part in parts:
-            del part.forward
-
-
-def _knows_its_layer(part: nn.Module) -> bool:
-    return any(hasattr(module, "layer_idx") for module in part.modules())
+@cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all captures on a device: for each stream that it meets, cuBLAS keeps a workspace for ever."""
+    return torch.cuda.Stream(device)

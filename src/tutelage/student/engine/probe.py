@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -20,19 +20,21 @@ _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}
 """Relative error of logits that rounding may come to; a mask or a position that is wrong gives about 1."""
 _LOW_PRECISION_TOLERANCE = 0.1
 
-_proven: WeakSet[PreTrainedModel] = WeakSet()
+_proven: WeakKeyDictionary[PreTrainedModel, set[Any]] = WeakKeyDictionary()
 
 
 def check(
     student: PreTrainedModel, model: PreTrainedModel, decoder: EagerDecoder, prompts: Sequence[Sequence[int]]
 ) -> None:
-    """Compares the logits of a few decode steps with those of the model's plain forward; once a student.
+    """Compares the logits of a few decode steps, run as all are run, with those of the model's plain forward.
 
-    student: whom it is about. model: what runs in the decoder, the student or a copy of it; its slots are empty, and
-    as good as empty afterwards. prompts: those of the decoder; the longest and the shortest are tried.
+    Once for a student and a way of decoding. student: whom it is about. model: what runs in the decoder, the student
+    or a copy of it; its slots are empty, and empty again afterwards. prompts: those of the decoder; the longest and
+    the shortest are tried.
     Raises: NotImplementedError if the logits differ, and whatever the model raises.
     """
-    if student in _proven:
+    way = decoder.way, model.dtype
+    if way in _proven.get(student, ()):
         return
     order = sorted(range(len(prompts)), key=lambda prompt: len(prompts[prompt]))
     tried = [order[-1], *order[:1]][: min(2, decoder.slots, len(prompts))]
@@ -44,7 +46,7 @@ def check(
         error = relative_error(logits_XSV[row], _plain(model, [*prompts[prompt], *made[:-1]], len(made)))
         if not error < tolerance:  # not a number is no agreement
             raise NotImplementedError(f"its logits come out otherwise (relative error {error:.2g})")
-    _proven.add(student)
+    _proven.setdefault(student, set()).add(way)
 
 
 def relative_error(logits_SV: Tensor, expected_SV: Tensor) -> float:
@@ -63,6 +65,7 @@ def _by_engine(decoder: EagerDecoder, tried: Sequence[int]) -> tuple[Tensor, lis
     for _ in range(min(_STEPS, decoder.work.drawing.max_new_tokens)):
         logits.append(decoder.step(rows)[:rows].clone())
         tokens.append(decoder.newest(rows))
+    decoder.reset()
     return torch.stack(logits, 1), tokens
 
 

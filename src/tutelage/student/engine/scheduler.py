@@ -15,6 +15,9 @@ from typing import NamedTuple, Protocol
 Chunk = Callable[[], Sequence[Sequence[int]]]
 """Gives the tokens of a chunk of steps, [steps][slots], once they are there."""
 
+Ends = Callable[[Sequence[int]], bool]
+"""Whether a sequence ends with the newest of its tokens."""
+
 
 class Request(NamedTuple):
     """A sequence to be made: which sample of which prompt."""
@@ -54,6 +57,7 @@ class Decoder(Protocol):
 @dataclass(slots=True, eq=False)
 class _Sequence:
     request: Request
+    ends: Ends
     launched: int = 0
     done: bool = False
     tokens: list[int] = field(default_factory=list)
@@ -62,7 +66,7 @@ class _Sequence:
 class Scheduler:
     """Sees a list of requests through.
 
-    limit: new tokens at most, 1 at least. ends: whether tokens so far end with the newest.
+    limit: new tokens at most, 1 at least. watch: gives what tells of one sequence, token by token, whether it ends.
     done: called once for each request with its tokens, up to and with the one that ended it, as soon as it is known.
     """
 
@@ -71,13 +75,13 @@ class Scheduler:
         decoder: Decoder,
         requests: Sequence[Request],
         limit: int,
-        ends: Callable[[Sequence[int]], bool],
+        watch: Callable[[], Ends],
         done: Callable[[Request, list[int]], None],
     ) -> None:
         self._decoder = decoder
         self._waiting = deque(requests)
         self._limit = limit
-        self._ends = ends
+        self._watch = watch
         self._done = done
         self._slots: list[_Sequence | None] = [None] * decoder.slots
         self._launched: deque[tuple[Chunk, list[tuple[int, _Sequence]]]] = deque()
@@ -107,7 +111,7 @@ class Scheduler:
         entries = [(slot, self._waiting.popleft()) for slot in free[:entering]]
         self._decoder.enter(entries)
         for slot, request in entries:
-            self._slots[slot] = _Sequence(request)
+            self._slots[slot] = _Sequence(request, self._watch())
 
     def _launch(self, running: list[tuple[int, _Sequence]]) -> None:
         chunk = self._decoder.launch(running[-1][0] + 1)
@@ -131,7 +135,7 @@ class Scheduler:
     def _read(self, sequence: _Sequence, tokens: Iterable[int]) -> None:
         for token in tokens:
             sequence.tokens.append(token)
-            if len(sequence.tokens) == self._limit or self._ends(sequence.tokens):
+            if len(sequence.tokens) == self._limit or sequence.ends(sequence.tokens):
                 sequence.done = True
                 self._done(sequence.request, sequence.tokens)
                 return
