@@ -28,6 +28,7 @@ SFT = (
     "padded+sdpa+liger",
     "free+sdpa+liger",
     "free+flex+liger",
+    "packed+sdpa+liger",
     "padded+sdpa+liger+even+compile",
     "padded+sdpa+liger+checkpoint",
 )
