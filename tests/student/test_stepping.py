@@ -13,7 +13,7 @@ from tutelage.errors import StudentError
 from tutelage.student import stepping
 from tutelage.student.gradient_checkpointing import checkpoints_activations
 from tutelage.student.model import Student
-from tutelage.student.passes import EagerPasses, in_packed_passes, in_separate_passes
+from tutelage.student.passes import EagerPasses, in_packed_passes
 from tutelage.student.stepping import Losses, StudyStep
 
 RATE = 1e-3
@@ -86,15 +86,20 @@ class Cramped(EagerPasses):
         return loss
 
 
-def cramp(monkeypatch: pytest.MonkeyPatch, **facts: object) -> list[int]:
-    tried: list[int] = []
+def go_first(monkeypatch: pytest.MonkeyPatch, kind: type[EagerPasses], alone: bool = False) -> None:
+    """Packed passes of this kind come first, and plain ones after them unless they are alone."""
 
     def ways(student: Student, margin: float, lambda_: float) -> tuple[list[Any], None]:
-        passes = in_packed_passes(student, margin, lambda_)
-        passes.__class__ = type("Cramped", (Cramped,), {"tried": tried, **facts})
-        return [passes], None
+        first, second = (in_packed_passes(student, margin, lambda_) for _ in range(2))
+        first.__class__ = kind
+        return [first] if alone else [first, second], None
 
     monkeypatch.setattr(stepping, "ways", ways)
+
+
+def cramp(monkeypatch: pytest.MonkeyPatch, **facts: object) -> list[int]:
+    tried: list[int] = []
+    go_first(monkeypatch, type("Cramped", (Cramped,), {"tried": tried, **facts}), alone=True)
     return tried
 
 
@@ -166,12 +171,7 @@ def test_a_way_that_is_closed_gives_way_to_the_next(
             super().backward(prepared, weight, triplets)
             raise ValueError("no compiler here\nand a long trace")
 
-    def ways(student: Student, margin: float, lambda_: float) -> tuple[list[Any], None]:
-        first = in_separate_passes(student, margin, lambda_)
-        first.__class__ = Closed
-        return [first, in_packed_passes(student, margin, lambda_)], None
-
-    monkeypatch.setattr(stepping, "ways", ways)
+    go_first(monkeypatch, Closed)
     found = take(make_student(PACKED["Llama"]))
     for one, other in zip(expected, found, strict=True):
         assert other == pytest.approx(one, rel=1e-5)
@@ -191,12 +191,7 @@ def test_a_way_may_close_in_the_middle_of_a_study(monkeypatch: pytest.MonkeyPatc
                 raise RuntimeError("operation not permitted when stream is capturing")
             return super().backward(prepared, weight, triplets)
 
-    def ways(student: Student, margin: float, lambda_: float) -> tuple[list[Any], None]:
-        first = in_packed_passes(student, margin, lambda_)
-        first.__class__ = Closing
-        return [first, in_packed_passes(student, margin, lambda_)], None
-
-    monkeypatch.setattr(stepping, "ways", ways)
+    go_first(monkeypatch, Closing)
     for one, other in zip(expected, take(make_student(PACKED["Llama"]), steps=4), strict=True):
         assert other == pytest.approx(one, rel=1e-5)
     assert left[0] == -1
@@ -211,12 +206,7 @@ def test_a_way_whose_losses_are_wrong_is_found_out_at_the_first_batch(
         def backward(self, prepared: Any, weight: float, triplets: int) -> torch.Tensor:
             return super().backward(prepared, weight, triplets) * torch.tensor([1.2, 1.0])
 
-    def ways(student: Student, margin: float, lambda_: float) -> tuple[list[Any], None]:
-        first = in_packed_passes(student, margin, lambda_)
-        first.__class__ = Wrong
-        return [first, in_packed_passes(student, margin, lambda_)], None
-
-    monkeypatch.setattr(stepping, "ways", ways)
+    go_first(monkeypatch, Wrong)
     for one, other in zip(expected, take(make_student(PACKED["Llama"])), strict=True):
         assert other == pytest.approx(one, rel=1e-5)
     assert "away from those of separate passes" in "".join(capsys.readouterr())
@@ -227,12 +217,7 @@ def test_nothing_is_left_behind_if_the_first_way_cannot_be_entered(monkeypatch: 
         def running(self) -> Any:
             raise NotImplementedError("no layers")
 
-    def ways(student: Student, margin: float, lambda_: float) -> tuple[list[Any], None]:
-        only = in_packed_passes(student, margin, lambda_)
-        only.__class__ = Shut
-        return [only], None
-
-    monkeypatch.setattr(stepping, "ways", ways)
+    go_first(monkeypatch, Shut, alone=True)
     student = make_student(PACKED["Llama"])
     with pytest.raises(NotImplementedError):
         take(student, gradient_checkpointing=True)
@@ -247,12 +232,7 @@ def test_a_way_that_cannot_be_entered_gives_way_too(monkeypatch: pytest.MonkeyPa
         def running(self) -> Any:
             raise NotImplementedError("no layers")
 
-    def ways(student: Student, margin: float, lambda_: float) -> tuple[list[Any], None]:
-        first = in_packed_passes(student, margin, lambda_)
-        first.__class__ = Shut
-        return [first, in_packed_passes(student, margin, lambda_)], None
-
-    monkeypatch.setattr(stepping, "ways", ways)
+    go_first(monkeypatch, Shut)
     for one, other in zip(expected, take(make_student(PACKED["Llama"])), strict=True):
         assert other == pytest.approx(one, rel=1e-5)
 
