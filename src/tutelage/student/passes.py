@@ -78,17 +78,19 @@ class EagerPasses:
 
     def backward(self, prepared: Any, weight: float, triplets: int) -> Tensor:
         """One pass forward and backward, or as many as separate ones take."""
-        with autocast(self._student.device):
-            sums = self._sums(prepared)
-        language_model, triplet = sums.language_model.total / weight, sums.triplet.total / max(triplets, 1)
-        joint_loss(language_model, triplet, self._lambda).backward()
-        return torch.stack([language_model.detach(), triplet.detach()])
+        parts_2 = self._parts(prepared, weight, triplets)
+        joint_loss(parts_2[0], parts_2[1], self._lambda).backward()
+        return parts_2.detach()
 
     @torch.no_grad()
     def losses(self, samples: Sequence[LessonSample], weight: float, triplets: int) -> Tensor:
         """What `backward` would give for these samples, without gradients."""
-        with self.running(), autocast(self._student.device):
-            sums = self._sums(self.prepare(samples))
+        with self.running():
+            return self._parts(self.prepare(samples), weight, triplets)
+
+    def _parts(self, prepared: Any, weight: float, triplets: int) -> Tensor:
+        with autocast(self._student.device):
+            sums = self._sums(prepared)
         return torch.stack([sums.language_model.total / weight, sums.triplet.total / max(triplets, 1)])
 
     def forget(self) -> None:

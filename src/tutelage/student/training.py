@@ -144,14 +144,14 @@ def _fingerprint(lesson: Sequence[LessonSample], settings: StudySettings, learni
     free = {"checkpoint_steps", "micro_batch_size", "gradient_checkpointing"}
     decisive = settings.model_dump(mode="json", exclude=free)
     digest = hashlib.sha256(json.dumps([decisive, learning_rate, seed]).encode())
+    digest_of = cache(_digest)  # a text is an anchor here, a positive there; kept no longer than this
     for sample in lesson:
         digest.update(sample.question_id.encode())
         for text in (sample.anchor, sample.positive, sample.negative):
-            digest.update(b"-" if text is None else _digest(text))
+            digest.update(b"-" if text is None else digest_of(text))
     return digest.hexdigest()
 
 
-@cache  # a text is an anchor here, a positive there
 def _digest(text: Sample) -> bytes:
     whole = array.array("q", [*text.token_ids, text.last]).tobytes() + array.array("d", text.weights).tobytes()
     return hashlib.sha256(whole).digest()
