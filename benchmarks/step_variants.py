@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,9 +71,9 @@ def measure_step(job: StepJob) -> dict[str, Any]:
 
 
 def _our_seconds(student: Student, batches: Batches, job: StepJob) -> tuple[list[float], dict[str, Any]]:
-    """Of each step of Tutelage's own, as `study` takes them: the next batch is made ready in a thread meanwhile.
+    """Of each step of Tutelage's own, as `study` takes them: the next batch is made ready while the device works.
 
-    A step's time has in it whatever waiting for the next batch there is. Notes say which way the passes went, and
+    A step's time has in it whatever the device waits for that. Notes say which way the passes went, and
     whether memory ran out on the way, in which case a StudyStep goes on with less of it.
     """
     settings = StudySettings(
@@ -87,13 +86,13 @@ def _our_seconds(student: Student, batches: Batches, job: StepJob) -> tuple[list
     )
     stopwatch = Stopwatch(student.device)
     seconds = []
-    with StudyStep(student, settings, LEARNING_RATE) as step, ThreadPoolExecutor(max_workers=1) as pool:
+    with StudyStep(student, settings, LEARNING_RATE) as step:
         ready = step.prepare(batches[0])
         for following in [*batches[1:], batches[0]]:
             stopwatch.start()
-            prepared = pool.submit(step.prepare, following)
-            step(ready, LEARNING_RATE)
-            ready = prepared.result()
+            taken = step.take(ready, LEARNING_RATE)
+            ready = step.prepare(following)
+            taken.losses()
             seconds.append(stopwatch.stop())
         notes = {
             "micro_batches": len(ready.micro),

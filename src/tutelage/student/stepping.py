@@ -39,6 +39,26 @@ class Losses(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """A step whose work is queued on the device. means_3: as Losses, on the device. lambda_: of Eq. 4."""
+
+    means_3: torch.Tensor
+    lambda_: float
+    learning_rate: float
+
+    def losses(self) -> Losses:
+        """Waits for the device. Raises: StudentError if the loss is no longer a number; the weights are no use then."""
+        losses = Losses(*self.means_3.tolist())
+        if not all(map(math.isfinite, losses)):
+            raise StudentError(
+                f"The loss became {losses.language_model + self.lambda_ * losses.triplet} (gradient norm "
+                f"{losses.gradient_norm}) with learning rate {self.learning_rate:.2g}. Lower study.learning_rate in "
+                "the recipe and start the run anew."
+            )
+        return losses
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """A global batch made ready. weight, triplets: what its two losses are divided by. micro: what the passes take."""
 
@@ -98,11 +118,10 @@ class StudyStep:
         return self._ways[0]
 
     def prepare(self, samples: Sequence[LessonSample]) -> Batch:
-        """A batch made ready on the host; it may be done ahead, in another thread."""
+        """A batch made ready on the host; it may be done ahead."""
         if not self._settings.lambda_:
             samples = [LessonSample(sample.question_id, sample.anchor, None, None) for sample in samples]
         ordered = by_length(samples)
-        # Both may change while another thread is in here; what comes of a mixture is made ready again.
         passes, size = self._passes, self._micro_batch_size
         return Batch(
             samples,
@@ -113,25 +132,20 @@ class StudyStep:
             [passes.prepare(ordered[start : start + size]) for start in range(0, len(ordered), size)],
         )
 
-    def __call__(self, batch: Batch | Sequence[LessonSample], learning_rate: float) -> Losses:
-        """One step. Raises: StudentError if the loss is no longer a number, or memory does not suffice at all."""
-        batch = batch if isinstance(batch, Batch) else self.prepare(batch)
+    def take(self, batch: Batch, learning_rate: float) -> Taken:
+        """One step, queued: on a GPU the host is free to make the next batch ready meanwhile.
+
+        Raises: StudentError if memory does not suffice at all.
+        """
         parts_2 = self._gradients(batch)
         parameters = self._student.model.parameters()
         norm = torch.nn.utils.clip_grad_norm_(parameters, self._settings.max_gradient_norm or float("inf"))
-        # The one place where the host waits for the device.
-        losses = Losses(*torch.cat([parts_2, norm[None]]).tolist())
-        if not all(map(math.isfinite, losses)):
-            loss = losses.language_model + self._settings.lambda_ * losses.triplet
-            raise StudentError(
-                f"The loss became {loss} (gradient norm {losses.gradient_norm}) with learning rate "
-                f"{learning_rate:.2g}. Lower study.learning_rate in the recipe and start the run anew."
-            )
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
+        # Without a look at the loss, for which the device would have to wait; who reads it finds out (Taken.losses).
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=not self._passes.keeps_gradients)
-        return losses
+        return Taken(torch.cat([parts_2, norm[None]]), self._settings.lambda_, learning_rate)
 
     def _gradients(self, batch: Batch) -> torch.Tensor:
         """Adds the gradients of a whole batch, in as many attempts as that takes; both losses, [2]."""

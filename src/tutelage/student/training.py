@@ -6,8 +6,7 @@ import array
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -74,27 +73,16 @@ def study(
         rates = _learning_rates(take_step.optimizer, settings, learning_rate, total)
         done = load_checkpoint(checkpoint, student, take_step.optimizer, fingerprint)
         planned = _batches(lesson, settings, total, seed)[done:]
-        ready = exits.enter_context(
-            contextlib.closing(_ahead(lambda indices: take_step.prepare([lesson[index] for index in indices]), planned))
-        )
-        for number, (epoch, batch) in enumerate(ready, start=done + 1):
+        prepared = ((epoch, take_step.prepare([lesson[index] for index in indices])) for epoch, indices in planned)
+        number, ready = done, next(prepared, None)
+        while ready is not None:
+            number, (epoch, batch) = number + 1, ready
             torch.manual_seed(derive_seed(seed, "dropout", number))
-            losses = take_step(batch, rates(number))
-            on_step(_record(batch, losses, settings, number, epoch, rates(number)))
+            taken = take_step.take(batch, rates(number))
+            ready = next(prepared, None)  # on the host, while the device works
+            on_step(_record(batch, taken.losses(), settings, number, epoch, rates(number)))
             if number % settings.checkpoint_steps == 0 and number < total:
                 save_checkpoint(checkpoint, student, take_step.optimizer, number, fingerprint)
-
-
-def _ahead(
-    prepare: Callable[[Sequence[int]], Batch], planned: Sequence[tuple[int, list[int]]]
-) -> Generator[tuple[int, Batch]]:
-    """(epoch, batch) of every step; the next batch is made ready while one is studied."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        following = None
-        for place, (epoch, indices) in enumerate(planned):
-            current = following or pool.submit(prepare, indices)
-            following = pool.submit(prepare, planned[place + 1][1]) if place + 1 < len(planned) else None
-            yield epoch, current.result()
 
 
 def _record(

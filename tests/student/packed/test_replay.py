@@ -63,6 +63,7 @@ def test_a_size_holds_its_tree_with_little_to_spare(questions: int, demonstratio
     assert len(tree.source_M) <= size.predictions
     assert len(tree.state_K3) <= size.triplets
     assert size.longest == 0
+    assert size_for(tree, sizes_are_dear=False).tokens < len(tree.token_N) + 2 * BLOCK
     assert tree.longest <= size_for(tree, windowed=True).longest
 
 

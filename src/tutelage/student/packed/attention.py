@@ -24,6 +24,12 @@ from tutelage.student.packed.tree import Tree
 TREE = "tutelage_tree"
 BLOCK_TREE = "tutelage_tree_blocks"
 
+FORWARD_BLOCKS: Any = {"fwd_BLOCK_M": 64, "fwd_BLOCK_N": 64}
+"""Queries and keys that the forward kernel works on at a time, where they fit: half of the library's choice.
+
+Paths are short, so much of a larger block is masked: 1.15 ms a layer in place of 1.78 (1.7B, 64 questions, H200).
+"""
+
 
 class Sight(NamedTuple):
     """Who sees which key; int32, [K] and [N].
@@ -183,6 +189,7 @@ def tree_flex(
         block_mask=attention_mask,
         scale=scaling,
         enable_gqa=True,
+        kernel_options=FORWARD_BLOCKS if query.shape[-1] <= 128 and query.element_size() == 2 else None,
     )
     return output.transpose(1, 2).contiguous(), None
 

@@ -37,6 +37,10 @@ LAUNCH_BOUND = 1_000_000_000
 """Parameters below which launching kernels takes longer than running them; at 1.7 billion it does not."""
 
 
+KEPT_BUFFERS = 16
+"""Sizes whose buffers are kept where there are many sizes; to make them anew costs a few milliseconds."""
+
+
 class Size(NamedTuple):
     """What packs are filled up to. copies: of the root. longest: tokens of the longest path."""
 
@@ -47,12 +51,13 @@ class Size(NamedTuple):
     longest: int
 
 
-def size_for(tree: Tree, windowed: bool = False) -> Size:
+def size_for(tree: Tree, windowed: bool = False, sizes_are_dear: bool = True) -> Size:
     """The smallest size that holds a tree: a sixteenth or a block of tokens more than it needs at most.
 
-    windowed: whether the model has a window that paths may be longer than.
+    windowed: whether the model has a window that paths may be longer than. sizes_are_dear: a graph is captured for
+    each; if not, two blocks of tokens too many at most.
     """
-    grain = max(BLOCK, 1 << max(0, len(tree.token_N).bit_length() - 5))
+    grain = max(BLOCK, 1 << max(0, len(tree.token_N).bit_length() - 5)) if sizes_are_dear else 2 * BLOCK
     tokens = _up(len(tree.token_N), grain)
     return Size(
         tokens,
@@ -161,10 +166,11 @@ class Replay:
         return compiled(self._student)
 
     def prepare(self, samples: Sequence[LessonSample]) -> Filled:
-        """The samples as a tree, filled up. Nothing here calls CUDA: a capture may be going on in another thread."""
+        """The samples as a tree, filled up, on the host."""
         tree = plant(samples)
         model, windows = self._student.model, list[int | None]()
-        size = size_for(tree, getattr(model.config.get_text_config(), "sliding_window", None) is not None)
+        windowed = getattr(model.config.get_text_config(), "sliding_window", None) is not None
+        size = size_for(tree, windowed, sizes_are_dear=self._small)
         masks_by_layer(model, size.longest, windows.append)
         return fill(tree, size, self._student.pad_id, windows)
 
@@ -173,6 +179,8 @@ class Replay:
         size = prepared.size
         warm = size in self._buffers
         if not warm:
+            if not self._small and len(self._buffers) >= KEPT_BUFFERS:
+                del self._buffers[next(iter(self._buffers))]
             self._buffers[size] = Buffers(self._student, prepared)
         buffers = self._buffers[size]
         buffers.load(prepared, (1 / weight, 1 / max(triplets, 1)))
@@ -208,7 +216,7 @@ class Replay:
         torch.cuda.empty_cache()  # a graph has memory of its own, and cannot take what the passes before it left
         graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self._student.device)
         try:
-            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
                 self._pass(buffers)
         # A forward that looks at the device's numbers on the host cannot be captured, and says so in its own way.
         except Exception as error:
