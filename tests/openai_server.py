@@ -24,6 +24,7 @@ from typing import Any, Literal
 Fault = Literal[
     "ok", "unauthorised", "forbidden", "not found", "rate limit", "no quota", "server error", "bad request",
     "other parameters", "refuses n", "no choices", "null content", "not json", "html", "reset", "slow",
+    "overloaded", "refuses max_tokens", "refuses temperature", "refusal", "cut", "truncated", "drip", "huge",
 ]  # fmt: skip
 _STATUS = {
     "unauthorised": (401, "Incorrect API key provided: {key}", "invalid_api_key"),
@@ -31,10 +32,21 @@ _STATUS = {
     "not found": (404, "The model does not exist", "model_not_found"),
     "rate limit": (429, "Slow down", "rate_limit_exceeded"),
     "no quota": (429, "You exceeded your current quota", "insufficient_quota"),
+    "overloaded": (503, "Come back later", "overloaded"),
     "server error": (500, "Something broke", "server_error"),
     "bad request": (400, "The prompt was filtered", "content_filter"),
     "other parameters": (400, "Use 'max_completion_tokens' instead", "unsupported_parameter"),
     "refuses n": (400, "Only one choice is allowed", "invalid_request"),
+    "refuses max_tokens": (
+        400,
+        "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+        "unsupported_parameter",
+    ),
+    "refuses temperature": (
+        400,
+        "Unsupported value: 'temperature' does not support 0.7 with this model. Only the default (1) value is.",
+        "unsupported_value",
+    ),
 }
 
 
@@ -43,7 +55,9 @@ class OpenAIServer:
     """A server on 127.0.0.1; use as a context manager. `requests` holds the bodies it got, in order.
 
     faults: what the next requests meet, one each, from the left; then all is well. always: what each one meets
-    that no fault is left for. ignores_n: sends one choice whatever is asked. delay: seconds before a reply.
+    that no fault is left for. ignores_n: sends one choice whatever is asked. delay: seconds before a reply; slow:
+    before one that is "slow".
+    headers: of the requests; said: headers to add to every reply.
     usage: whether replies say how many tokens they took (20 for each prompt, 10 for each text).
     """
 
@@ -52,10 +66,13 @@ class OpenAIServer:
     ignores_n: bool = False
     usage: bool = True
     delay: float = 0.0
+    slow: float = 1.5
     always: Fault = "ok"
     faults: deque[Fault] = field(default_factory=deque)
     requests: list[dict[str, Any]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    said: dict[str, str] = field(default_factory=dict)
     most_at_once: int = 0
     broken: int = 0
 
@@ -83,11 +100,12 @@ class OpenAIServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
 
-    def enter(self, path: str, body: dict[str, Any]) -> Fault:
+    def enter(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> Fault:
         """Counts and logs a request, and says what it meets."""
         with self._lock:
             self.requests.append(body)
             self.paths.append(path)
+            self.headers.append(headers)
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
             if self.log is not None:
@@ -104,11 +122,12 @@ class OpenAIServer:
 class _Handler(BaseHTTPRequestHandler):
     server_of_tests: OpenAIServer
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # one packet for headers and body; two would wait for each other's acknowledgement
 
     def do_POST(self) -> None:
         owner = self.server_of_tests
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        fault = owner.enter(self.path, body)
+        fault = owner.enter(self.path, body, dict(self.headers))
         whole = False
         try:
             time.sleep(owner.delay)
@@ -121,7 +140,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _reply(self, body: dict[str, Any], fault: Fault) -> None:
         owner = self.server_of_tests
-        if fault == "refuses n" and body.get("n", 1) == 1:
+        refused = {"refuses n": body.get("n", 1) > 1, "refuses max_tokens": "max_tokens" in body}
+        refused["refuses temperature"] = "temperature" in body
+        if not refused.get(fault, True):
             fault = "ok"
         if fault in _STATUS:
             status, message, code = _STATUS[fault]
@@ -134,13 +155,30 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault == "reset":
             self.close_connection = True
             self.connection.close()
+        elif fault == "huge":
+            self._send_text(200, "application/json", f'"{"x" * 2**20}"')
+        elif fault in ("drip", "truncated"):
+            self._send_part(json.dumps(answered(body)), fault == "drip")
         else:
             if fault == "slow":
-                time.sleep(1.5)
+                time.sleep(owner.slow)
             self._send(200, answered(body, fault, owner.ignores_n, owner.usage))
 
     def _send(self, status: int, value: dict[str, Any]) -> None:
         self._send_text(status, "application/json", json.dumps(value))
+
+    def _send_part(self, text: str, drips: bool) -> None:
+        """Half of a reply and the end of the connection; or a byte now and then, for ever."""
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text) if not drips else 10**6))
+        self.end_headers()
+        self.wfile.write(text[: len(text) // 2].encode())
+        self.wfile.flush()
+        while drips:
+            time.sleep(0.02)
+            self.wfile.write(b" ")
+            self.wfile.flush()
 
     def _send_text(self, status: int, kind: str, text: str) -> None:
         data = text.encode()
@@ -149,8 +187,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         if status == 429:
             self.send_header("retry-after-ms", "10")
+        for name, value in self.server_of_tests.said.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
+        self.wfile.flush()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Keeps the tests' output clean."""
@@ -166,9 +207,10 @@ def answered(body: dict[str, Any], fault: Fault = "ok", ignores_n: bool = False,
     choices: list[dict[str, Any]] = []
     for place in range(0 if fault == "no choices" else 1 if ignores_n else body.get("n", 1)):
         text = f"Way {place + 1} to look at {mark} leads there. So the answer is {answer}.\nAnswer: {answer}"
-        content = None if fault == "null content" else text
-        said = {"message": {"role": "assistant", "content": content}} if chat else {"text": content and f" {content}"}
-        choices.append({"index": place, "finish_reason": "stop" if content else "content_filter", **said})
+        content = None if fault in ("null content", "refusal") else text
+        message = {"role": "assistant", "content": content, "refusal": "I will not." if fault == "refusal" else None}
+        said = {"message": message} if chat else {"text": content and f" {content}"}
+        choices.append({"index": place, "finish_reason": "length" if fault == "cut" else "stop", **said})
     kind = "chat.completion" if chat else "text_completion"
     counts = {"prompt_tokens": 20, "completion_tokens": 10 * len(choices), "total_tokens": 20 + 10 * len(choices)}
     reply = {"id": "1", "object": kind, "created": 0, "model": body["model"], "choices": choices}
