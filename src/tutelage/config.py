@@ -5,6 +5,7 @@ A default that comes from the paper cites its table (arXiv 2310.13332).
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +17,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
+Price = Annotated[Decimal, Field(ge=0, decimal_places=6)]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -98,11 +100,13 @@ class TeacherSettings(Section):
 
     feedback: whether later rounds show the teacher the student's mistake (Table 3 compares).
     replies: asked for per request. rationales: unique ones kept per question (A.2).
+    drop_leaks: whether a right reply that speaks of the hint or of the mistake is left out of the lesson.
     """
 
     feedback: bool = True
     replies: PositiveInt = 4
     rationales: PositiveInt = 4
+    drop_leaks: bool = True
 
 
 class SampledTeacherSettings(TeacherSettings):
@@ -118,19 +122,61 @@ class SampledTeacherSettings(TeacherSettings):
     max_new_tokens: PositiveInt = 128
 
 
+class PriceSettings(Section):
+    """Decimals per million tokens, in whatever money the caps are in; at most six digits behind the point.
+
+    cached_input: of tokens that the endpoint says it had cached; None: as `input`. batch_input, batch_output: by the
+    batch API; None: half of `input` and `output`, as the OpenAI service asks.
+    """
+
+    input: Price
+    output: Price
+    cached_input: Price | None = None
+    batch_input: Price | None = None
+    batch_output: Price | None = None
+
+
+class BudgetSettings(Section):
+    """Caps of a whole run; None is no cap. They count what may have been paid, too: the worst case where none knows.
+
+    money: in the prices' money. tokens: prompts' and replies'. requests: HTTP requests, repeated ones included.
+    """
+
+    money: Annotated[Decimal, Field(gt=0)] | None = None
+    tokens: PositiveInt | None = None
+    requests: PositiveInt | None = None
+
+
 class OpenAITeacherSettings(SampledTeacherSettings):
     """Any OpenAI-compatible endpoint.
 
     base_url: None takes the OpenAI service (or OPENAI_BASE_URL). api_key_env: the environment variable
-    that holds the key; the key itself never stands in a recipe.
+    that holds the key, api_key_file: a file that does; the key itself never stands in a recipe.
+    road: "direct" sends each request and waits; "batch" hands them in by the batch API: half the price, within a day.
+    concurrency: most requests at a time; fewer while the server asks for it. requests_per_minute, tokens_per_minute:
+    limits of the account; None: as the server's replies say.
+    connect_seconds, timeout_seconds: for a connection, and for a whole reply. retries: of one that failed in passing.
+    thinking_tokens: what a reasoning model may think on top of `max_new_tokens`.
+    budget: caps. price: None takes the package's table. cache: an SQLite file of replies that runs share.
+    tokenizer: the teacher's, a hub id or a folder, for estimates alone; None counts words, numbers and signs.
     """
 
     kind: Literal["openai"]
     base_url: str | None = None
     api_key_env: VariableName = "OPENAI_API_KEY"
-    concurrency: PositiveInt = 8
+    api_key_file: Path | None = None
+    road: Literal["direct", "batch"] = "direct"
+    concurrency: PositiveInt = 64
+    requests_per_minute: PositiveInt | None = None
+    tokens_per_minute: PositiveInt | None = None
+    connect_seconds: PositiveFloat = 10.0
     timeout_seconds: PositiveFloat = 120.0
     retries: Count = 5
+    thinking_tokens: Count = 0
+    budget: BudgetSettings = BudgetSettings()
+    price: PriceSettings | None = None
+    cache: Path | None = None
+    tokenizer: str | None = None
 
 
 class LocalTeacherSettings(SampledTeacherSettings):

@@ -24,5 +24,9 @@ class TeacherError(TutelageError):
     """A teacher that cannot be reached or refuses to answer at all."""
 
 
+class BudgetError(TeacherError):
+    """A cap on what the teacher may cost that is reached, or that cannot be kept."""
+
+
 class WorkspaceError(TutelageError):
     """A run folder that is in use, damaged, or cannot be written."""

@@ -82,6 +82,11 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
     }
     if model.exists():
         parts["student"] = recipe.student.model_copy(update={"model": str(model.resolve())})
+    if isinstance(recipe.teacher, OpenAITeacherSettings):
+        paths = {name: absolute(getattr(recipe.teacher, name)) for name in ("api_key_file", "cache")}
+        tokenizer = Path(recipe.teacher.tokenizer or "").expanduser()
+        named = {"tokenizer": str(tokenizer.resolve())} if recipe.teacher.tokenizer and tokenizer.exists() else {}
+        parts["teacher"] = recipe.teacher.model_copy(update={**paths, **named})
     if isinstance(recipe.teacher, RecordedTeacherSettings):
         here = Path.cwd()
         files = tuple(here / file if _stands_for_files(here, file) else file for file in recipe.teacher.files)

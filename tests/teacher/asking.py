@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
-from tutelage.errors import TeacherError
+from tutelage.errors import BudgetError, TeacherError
 from tutelage.prompts import teacher_prompt
 from tutelage.records import Mistake, Question
-from tutelage.teacher.protocol import Reply, Request, Usage
+from tutelage.teacher.protocol import Call, Outcome, PaidTeacher, Reply, Request, Sample, Usage
 
 LEGS = Question(
     "leg_counting/1",
@@ -62,3 +64,56 @@ class ScriptedTeacher:
                     yield one, Reply((f"reply to {one.question.id}", "«ü»\n2"), ("stop", "length"), self.usage)
         finally:
             self.closed = True
+
+
+@dataclass
+class Notes:
+    """A Recorder in memory, and what was settled: the reason why samples are missing, by the question's id.
+
+    most: calls that the budget has room for.
+    """
+
+    most: int | None = None
+    begun: list[Call] = field(default_factory=list)
+    ended: dict[int, Outcome] = field(default_factory=dict)
+    reasons: dict[str, str | None] = field(default_factory=dict)
+
+    async def begin(self, call: Call) -> int:
+        await asyncio.sleep(0)
+        if self.most is not None and len(self.begun) >= self.most:
+            raise BudgetError("the cap is reached")
+        self.begun.append(call)
+        return len(self.begun) - 1
+
+    async def end(self, number: int, outcome: Outcome) -> None:
+        await asyncio.sleep(0)
+        assert number not in self.ended
+        assert set(outcome.samples) <= set(self.begun[number].places)
+        assert (outcome.failure is None) == bool(outcome.samples)
+        self.ended[number] = outcome
+
+    def settled(self, request: Request, reason: str | None) -> None:
+        assert request.question.id not in self.reasons
+        self.reasons[request.question.id] = reason
+
+    def samples(self, request: Request) -> tuple[Sample, ...]:
+        """What came for a request, in the order of its places; none came twice."""
+        found: dict[int, Sample] = {}
+        for number, outcome in self.ended.items():
+            if self.begun[number].request is request:
+                assert not found.keys() & outcome.samples.keys()
+                found.update(outcome.samples)
+        return tuple(found[place] for place in sorted(found))
+
+    @property
+    def failures(self) -> list[str | None]:
+        """Of the calls, in the order in which they left."""
+        return [self.ended[number].failure for number in range(len(self.begun))]
+
+
+def converse(teacher: PaidTeacher, requests: Sequence[Request], notes: Notes | None = None) -> Notes:
+    """Asks for all samples of all requests; `notes` are there even if it raises."""
+    notes = Notes() if notes is None else notes
+    wanted = ((one, tuple(range(one.replies))) for one in requests)
+    asyncio.run(teacher.converse(wanted, notes, notes.settled))
+    return notes

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from tutelage.config import LocalTeacherSettings
 from tutelage.records import Message
-from tutelage.teacher.protocol import Reply, Request, Usage, request_key
+from tutelage.teacher.protocol import Reply, Request, Usage, sample_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class LocalTeacher:
         """Yields each request with its reply, as the generator finishes them."""
         for replies in sorted({request.replies for request in requests}):
             alike = [request for request in requests if request.replies == replies]
-            seeds = [int(request_key(self, request)[:15], 16) for request in alike]
+            seeds = [int(sample_keys(self, request)[0][:15], 16) for request in alike]
             for place, texts in self._generate([request.prompt for request in alike], replies, seeds):
                 yield alike[place], _reply(texts)
 

@@ -13,9 +13,13 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
+_LUMP_SECONDS = 0.02
+"""How long an item may wait for others. To wake the caller's thread for each alone costs more than most items."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Delivered(Generic[Item]):
-    item: Item
+    items: tuple[Item, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +28,25 @@ class _Ended:
 
 
 def stream(work: Callable[[Callable[[Item], None]], Coroutine[None, None, None]]) -> Generator[Item, None, None]:
-    """Yields what `work(deliver)` delivers, as it comes, and raises what it raises after the last item.
+    """Yields what `work(deliver)` delivers, soon after it comes, and raises what it raises after the last item.
 
     The loop runs in a thread, so that it makes headway while the caller is busy, and the caller may have
     an event loop of its own. Closing the generator, as Ctrl-C does, cancels the work and waits for its end.
     """
     arrivals: queue.SimpleQueue[_Delivered[Item] | _Ended] = queue.SimpleQueue()
     loop = asyncio.new_event_loop()
-    task = loop.create_task(work(lambda item: arrivals.put(_Delivered(item))))
+    lump: list[Item] = []
+
+    def deliver(item: Item) -> None:
+        if not lump:
+            loop.call_later(_LUMP_SECONDS, flush)
+        lump.append(item)
+
+    def flush() -> None:
+        arrivals.put(_Delivered(tuple(lump)))
+        lump.clear()
+
+    task = loop.create_task(work(deliver))
 
     def run() -> None:
         error: BaseException | None = None
@@ -45,13 +60,14 @@ def stream(work: Callable[[Callable[[Item], None]], Coroutine[None, None, None]]
             with contextlib.suppress(Exception):
                 loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
+            flush()
             arrivals.put(_Ended(error))
 
     thread = threading.Thread(target=run, name="teacher", daemon=True)
     thread.start()
     try:
         while isinstance(arrival := arrivals.get(), _Delivered):
-            yield arrival.item
+            yield from arrival.items
         if arrival.error is not None:
             raise arrival.error
     finally:

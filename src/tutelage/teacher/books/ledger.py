@@ -1,0 +1,384 @@
+"""The ledger: every call to the teacher and what came of it, in `teacher.sqlite`, committed before it is used.
+
+A call has a row from before it leaves. Each sample that was answered has one row, under its key
+(`protocol.sample_keys`), and is never asked for again. Prompts and teachers are kept once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from tutelage.errors import WorkspaceError
+from tutelage.records import Message, to_json
+from tutelage.teacher.books.budget import Spent
+from tutelage.teacher.protocol import Call, FailureKind, Outcome, Reply, Request, Sample, Teacher, sample_keys
+from tutelage.workspace import disk_errors
+
+VERSION = 2
+"""Of the tables' layout, kept in the file's user_version."""
+
+Road = Literal["direct", "batch", "free", "cache"]
+"""How a call went: over the network at once, by the batch API, to a teacher that costs nothing, to a shared cache."""
+
+_LAYOUT = """
+CREATE TABLE teachers (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    identity TEXT NOT NULL UNIQUE    -- JSON: what decides its replies
+);
+CREATE TABLE prompts (
+    id TEXT PRIMARY KEY,             -- the first half of its SHA-256
+    prompt TEXT NOT NULL             -- JSON: a string, or a list of {role, content}
+);
+CREATE TABLE calls (
+    id INTEGER PRIMARY KEY,
+    teacher INTEGER NOT NULL REFERENCES teachers,
+    round INTEGER NOT NULL,
+    question TEXT NOT NULL,          -- the question's id
+    mistake TEXT,                    -- JSON of the mistake shown, NULL without feedback
+    prompt TEXT NOT NULL REFERENCES prompts,
+    places TEXT NOT NULL,            -- JSON list: which of the request's samples it asks for
+    road TEXT NOT NULL,
+    batch TEXT,                      -- the batch API's id, or the mark of a batch that is being handed in
+    keys TEXT,                       -- JSON list: of a batch's call in flight, the keys of the samples at `places`
+    begun TEXT NOT NULL,             -- ISO 8601, UTC
+    ended TEXT,                      -- NULL: in flight
+    failure TEXT,                    -- why nothing came; NULL for an answer
+    detail TEXT,                     -- the same in words
+    prompt_tokens INTEGER,           -- NULL: the teacher does not say
+    cached_tokens INTEGER,
+    completion_tokens INTEGER,
+    cost INTEGER,                    -- in millionths of millionths of the prices' money; NULL: unknown
+    charged_tokens INTEGER NOT NULL, -- what counts against the caps: the worst case where the true one is unknown
+    charged_cost INTEGER NOT NULL
+);
+CREATE INDEX calls_of_question ON calls (question, round);
+CREATE INDEX calls_in_flight ON calls (id) WHERE ended IS NULL;
+CREATE TABLE samples (
+    key TEXT PRIMARY KEY,            -- sample_keys, 64 hexadecimal digits
+    call INTEGER NOT NULL REFERENCES calls,
+    place INTEGER NOT NULL,
+    kind TEXT NOT NULL,              -- text, cut, refused, empty
+    text TEXT,
+    finish_reason TEXT NOT NULL,
+    thinking TEXT
+);
+CREATE INDEX samples_of_call ON samples (call);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a call counts for against the caps. cost: in millionths of millionths (see `prices`)."""
+
+    tokens: int = 0
+    cost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """To be written: a call leaves. charge: the worst case. batch, keys: as in the table."""
+
+    number: int
+    teacher: Teacher
+    call: Call
+    road: Road
+    charge: Charge = Charge()
+    batch: str | None = None
+    keys: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """To be written: what came of a call. keys: of its samples, by their places. cost: None if unknown."""
+
+    number: int
+    keys: Sequence[str] | Mapping[int, str]
+    outcome: Outcome
+    cost: int | None = None
+    charge: Charge = Charge()
+
+
+Entry = Begun | Ended
+
+
+class Ledger:
+    """The tables of a `teacher.sqlite`, made when it is absent. May be used from several threads, by one process.
+
+    Raises: WorkspaceError if the file is damaged, is something else, or cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._writing, self._reading = threading.Lock(), threading.Lock()
+        self._teachers: dict[int, tuple[Teacher, int]] = {}
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = self._connect()
+        try:
+            self._prepare()
+            # Readers see what is committed and wait for no writer.
+            self._reader = self._connect()
+            self._numbers = itertools.count(1 + int(self.rows("SELECT coalesce(max(id), 0) FROM calls")[0][0]))
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _connect(self) -> sqlite3.Connection:
+        with mended(self.path):
+            return sqlite3.connect(self.path, isolation_level=None, timeout=30, check_same_thread=False)
+
+    def _prepare(self) -> None:
+        with mended(self.path):
+            # FULL: in WAL mode only then is a commit on the disk when it returns, power cut included.
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("PRAGMA wal_autocheckpoint = 10000")  # pages, 40 MB; ten times the usual
+            check = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            tables = self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+            if check == "ok" and version == 0 and tables == 0:
+                self._connection.executescript(f"BEGIN; {_LAYOUT} PRAGMA user_version = {VERSION}; COMMIT;")
+                return
+        if check != "ok":
+            raise damaged(self.path, str(check))
+        if version != VERSION:
+            raise WorkspaceError(
+                f"{self.path} is a SQLite file, but not a teacher's ledger of version {VERSION} (it says {version}). "
+                "Use the version of Tutelage that wrote it, or move the file away."
+            )
+
+    def close(self) -> None:
+        """Closes the file; what was written stands already."""
+        self._reader.close()
+        self._connection.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def number(self) -> int:
+        """A number for the next call."""
+        return next(self._numbers)
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Adds all of them in one commit, and returns when they are on the disk.
+
+        Raises: WorkspaceError on a full disk; then none of them is written.
+        """
+        self.add(entries)
+        self.commit()
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        """The quick half of `write`; none else writes until `commit`, which has to follow, in whatever thread."""
+        self._writing.acquire()
+        with self._undone_if_it_fails():
+            self._connection.execute("BEGIN IMMEDIATE")
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            self._begin([entry for entry in entries if isinstance(entry, Begun)], now)
+            self._end([entry for entry in entries if isinstance(entry, Ended)], now)
+
+    def commit(self) -> None:
+        """The slow half, which waits for the disk."""
+        with self._undone_if_it_fails():
+            self._connection.execute("COMMIT")
+        self._writing.release()
+
+    @contextlib.contextmanager
+    def _undone_if_it_fails(self) -> Iterator[None]:
+        try:
+            with mended(self.path):
+                yield
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):  # after a full disk SQLite has undone it by itself
+                self._connection.execute("ROLLBACK")
+            self._teachers.clear()  # their rows may be undone with the rest
+            self._writing.release()
+            raise
+
+    def _begin(self, entries: Sequence[Begun], now: str) -> None:
+        prompts, calls = [], []
+        for entry in entries:
+            request = entry.call.request
+            prompt = request.prompt if isinstance(request.prompt, str) else [_message(one) for one in request.prompt]
+            text = json.dumps(prompt, ensure_ascii=False)
+            digest = hashlib.sha256(text.encode()).hexdigest()[:32]
+            prompts.append((digest, text))
+            calls.append(
+                (
+                    entry.number,
+                    self._teacher(entry.teacher),
+                    request.round,
+                    request.question.id,
+                    None if request.mistake is None else to_json(request.mistake),
+                    digest,
+                    json.dumps(entry.call.places),
+                    entry.road,
+                    entry.batch,
+                    None if entry.keys is None else json.dumps(entry.keys),
+                    now,
+                    entry.charge.tokens,
+                    entry.charge.cost,
+                )
+            )
+        self._connection.executemany("INSERT OR IGNORE INTO prompts (id, prompt) VALUES (?, ?)", prompts)
+        self._connection.executemany(
+            "INSERT INTO calls (id, teacher, round, question, mistake, prompt, places, road, batch, keys, "
+            "begun, charged_tokens, charged_cost) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            calls,
+        )
+
+    def _teacher(self, teacher: Teacher) -> int:
+        known = self._teachers.get(id(teacher))
+        if known is not None and known[0] is teacher:
+            return known[1]
+        identity = json.dumps(teacher.identity, sort_keys=True, ensure_ascii=False)
+        self._connection.execute(
+            "INSERT OR IGNORE INTO teachers (name, identity) VALUES (?, ?)", (teacher.name, identity)
+        )
+        found = self._connection.execute("SELECT id FROM teachers WHERE identity = ?", (identity,)).fetchone()
+        self._teachers[id(teacher)] = (teacher, int(found[0]))
+        return int(found[0])
+
+    def _end(self, entries: Sequence[Ended], now: str) -> None:
+        self._connection.executemany(
+            "UPDATE calls SET keys = NULL, ended = ?, failure = ?, detail = ?, prompt_tokens = ?, cached_tokens = ?, "
+            "completion_tokens = ?, cost = ?, charged_tokens = ?, charged_cost = ? WHERE id = ?",
+            [
+                (
+                    now,
+                    entry.outcome.failure,
+                    entry.outcome.detail or None,
+                    entry.outcome.usage.prompt_tokens,
+                    entry.outcome.usage.cached_tokens,
+                    entry.outcome.usage.completion_tokens,
+                    entry.cost,
+                    entry.charge.tokens,
+                    entry.charge.cost,
+                    entry.number,
+                )
+                for entry in entries
+            ],
+        )
+        self._connection.executemany(
+            "INSERT INTO samples (key, call, place, kind, text, finish_reason, thinking) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (entry.keys[place], entry.number, place, one.kind, one.text, one.finish_reason, one.thinking)
+                for entry in entries
+                for place, one in entry.outcome.samples.items()
+            ],
+        )
+
+    def end_interrupted(self) -> int:
+        """Notes for each call that was in flight when an earlier process ended that none knows what came of it.
+
+        Those of batches are not meant: their replies can still be fetched. How many there were.
+        """
+        return self.change(
+            "UPDATE calls SET ended = ?, failure = 'interrupted', detail = 'the run was stopped while it waited' "
+            "WHERE ended IS NULL AND road = 'direct'",
+            (datetime.now(UTC).isoformat(timespec="milliseconds"),),
+        )
+
+    def change(self, statement: str, values: Sequence[object] = ()) -> int:
+        """Runs a statement in a commit of its own; how many rows it changed. Raises: as `write`."""
+        with self._writing, mended(self.path):
+            return self._connection.execute(statement, values).rowcount
+
+    def known(self, keys: Sequence[str]) -> dict[int, Sample]:
+        """The samples that stand under `keys`, by their place in `keys`."""
+        marks = ", ".join("?" * len(keys))
+        found = self.rows(f"SELECT key, kind, text, finish_reason, thinking FROM samples WHERE key IN ({marks})", keys)  # noqa: S608
+        by_key = {key: Sample(*row) for key, *row in found}
+        return {place: by_key[key] for place, key in enumerate(keys) if key in by_key}
+
+    def reply(self, teacher: Teacher, request: Request) -> Reply:
+        """What there is for a request by now. error: why no sample has a text."""
+        samples = self.known(sample_keys(teacher, request))
+        told = [(one.text, one.finish_reason) for _, one in sorted(samples.items()) if one.text is not None]
+        if told:
+            return Reply(tuple(text for text, _ in told), tuple(reason for _, reason in told))
+        if samples:
+            reasons = sorted({one.finish_reason for one in samples.values() if one.finish_reason})
+            what = "refused" if any(one.kind == "refused" for one in samples.values()) else "empty"
+            return Reply((), error=f"the reply is {what} (finish reason: {', '.join(reasons) or 'none'})")
+        found = self.rows(
+            "SELECT detail FROM calls WHERE question = ? AND round = ? AND failure IS NOT NULL "
+            "ORDER BY id DESC LIMIT 1",
+            (request.question.id, request.round),
+        )
+        return Reply((), error=str(found[0][0]) if found else "it was not asked")
+
+    def spent(self) -> Spent:
+        """What the run has used so far, as the caps count it."""
+        ((requests, tokens, cost),) = self.rows(
+            "SELECT count(*), coalesce(sum(charged_tokens), 0), coalesce(sum(charged_cost), 0) FROM calls "
+            "WHERE road IN ('direct', 'batch')"
+        )
+        return Spent(int(requests), int(tokens), int(cost))
+
+    def rows(self, query: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
+        """All rows that a query finds. Raises: WorkspaceError if the file cannot be read."""
+        with self._reading, mended(self.path):
+            return self._reader.execute(query, values).fetchall()
+
+
+def _message(one: Message) -> dict[str, str]:
+    return {"role": one.role, "content": one.content}
+
+
+def damaged(path: Path, reason: str) -> WorkspaceError:
+    """The error for a ledger that cannot be read."""
+    return WorkspaceError(
+        f"The teacher's ledger {path} is damaged: {reason}. Put back a copy of it, with its -wal file if it "
+        "has one; or move it away, and `tutelage resume` asks the teacher anew for what it held."
+    )
+
+
+@contextlib.contextmanager
+def mended(path: Path) -> Iterator[None]:
+    """Turns SQLite's errors about a file into the user's.
+
+    An IntegrityError would be a bug of ours, and so would text that cannot be written: neither says anything about
+    the file.
+    """
+    try:
+        yield
+    except (sqlite3.IntegrityError, UnicodeError):
+        raise
+    except sqlite3.OperationalError as error:
+        raise WorkspaceError(
+            f"{path} could not be read or written: {error}. Every reply before this one is kept; "
+            "make room or mend the path, then `tutelage resume`."
+        ) from None
+    except (sqlite3.DatabaseError, ValueError) as error:
+        raise damaged(path, str(error)) from None
+
+
+MAYBE_PAID: frozenset[FailureKind] = frozenset(
+    ("broken connection", "timed out", "damaged reply", "no choices", "interrupted")
+)
+"""Failures after which the endpoint may ask for money all the same: it had the request, and may have answered it."""
+
+
+def settled_charge(outcome: Outcome, worst: Charge, cost: int | None) -> Charge:
+    """What a call counts for once it has ended. cost: of its usage, None if that or the prices are unknown."""
+    usage = outcome.usage
+    if usage.prompt_tokens is not None and usage.completion_tokens is not None:
+        return Charge(usage.prompt_tokens + usage.completion_tokens, worst.cost if cost is None else cost)
+    return worst if outcome.failure is None or outcome.failure in MAYBE_PAID else Charge()
