@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tutelage.teacher.arithmetic import DIGITS, read_numbers, read_steps, show
+from tutelage.teacher.tutor.arithmetic import DIGITS, read_numbers, read_steps, show
 
 RIGHT = [
     ("3 cows have 3 * 4 = 12 legs.", ["3 * 4 = 12"]),

@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Literal
 
 from tutelage.records import Question
-from tutelage.teacher.arithmetic import Equation, Step, clean, read_numbers, read_steps, show
+from tutelage.teacher.tutor.arithmetic import Equation, Step, clean, read_numbers, read_steps, show
 
 DepartureKind = Literal["wrong arithmetic", "wrong quantity", "missing step", "surplus step", "unreadable"]
 """What is wrong at a departure. "unreadable": there are no steps to compare, on one side or the other."""

@@ -6,7 +6,7 @@ import pytest
 
 from tests.teacher.asking import LEGS, numbered
 from tutelage.records import Question
-from tutelage.teacher.diagnosis import compare, first_departure
+from tutelage.teacher.tutor.diagnosis import compare, first_departure
 
 CASES = [
     ("3 cows have 3 * 4 = 11 legs. 2 ducks have 2 * 2 = 4 legs.", "wrong arithmetic", 0, 0, "3 * 4 is 12, not 11"),

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from tests.teacher.asking import LEGS, numbered, request
 from tutelage.records import Mistake, Question
 from tutelage.tasks.answers import is_right, read_answer, read_reply, reply_rationale
-from tutelage.teacher.arithmetic import read_steps
-from tutelage.teacher.diagnosis import first_departure
 from tutelage.teacher.protocol import Reply
-from tutelage.teacher.tutor import OfflineTutor, corrections
+from tutelage.teacher.tutor.arithmetic import read_steps
+from tutelage.teacher.tutor.diagnosis import first_departure
+from tutelage.teacher.tutor.tutor import OfflineTutor, corrections
 
 
 def reply_to(question: Question, mistake: Mistake | None = None, replies: int = 8) -> Reply:

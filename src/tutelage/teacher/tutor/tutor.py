@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 
 from tutelage.prompts import solution_text
 from tutelage.records import Mistake, Question
-from tutelage.teacher.arithmetic import clean, read_numbers
-from tutelage.teacher.diagnosis import Comparison, Worked, compare
 from tutelage.teacher.protocol import Reply, Request
+from tutelage.teacher.tutor.arithmetic import clean, read_numbers
+from tutelage.teacher.tutor.diagnosis import Comparison, Worked, compare
 
 NAME = "offline tutor (rule-based stand-in)"
 VERSION = 1

@@ -1,0 +1,1 @@
+"""The offline tutor: a rule-based stand-in for a teacher."""
