@@ -75,7 +75,11 @@ def test_version_and_help(tutelage: Run) -> None:
     code, out, _ = tutelage("--help")
     assert code == 0
     assert all(
-        verb in out for verb in ("demo", "learn", "resume", "exam", "feedback", "study", "evaluate", "ask", "tasks")
+        verb in out
+        for verb in (
+            *("demo", "learn", "resume", "exam", "feedback", "study", "evaluate", "ask", "tasks"),
+            *("estimate", "ledger"),
+        )
     )
 
 
@@ -166,3 +170,86 @@ def test_a_used_folder_is_refused_before_anything_is_loaded(tutelage: Run, tmp_p
     code, _, err = tutelage("learn", write_recipe(tmp_path, tiny_folder, model="absent"), "--out", "run")
     assert code == 2
     assert "run is in use already" in err
+
+
+PAID = ("teacher.kind=openai", "teacher.model=gpt-4o-mini")
+
+
+@pytest.fixture
+def no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a key nor another address: an estimate needs none."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+
+@pytest.mark.usefixtures("no_address")
+def test_an_estimate_of_a_recipe_needs_no_key_student_or_folder(tutelage: Run, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, tmp_path / "nowhere")
+    code, out, err = tutelage("estimate", recipe, *PAID, "rounds.limit=2", "teacher.budget.money=1")
+    assert code == 0, err
+    for words in ("its prompts", "assumed", "the table of 20", "money = 1.00: the estimate stays below it"):
+        assert words in out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["recipe.toml", "rows.jsonl"]
+
+
+@pytest.mark.usefixtures("no_address")
+def test_an_estimate_as_json_can_be_piped(tutelage: Run, tmp_path: Path, tiny_folder: Path) -> None:
+    recipe = write_recipe(tmp_path, tiny_folder)
+    _, out, _ = tutelage("estimate", recipe, *PAID, "--json", "--error-rate", "0.25", "rounds.limit=2")
+    value = json.loads(out)
+    first, second = value["rounds"]
+    assert second["requests"] == round(0.25 * first["requests"])
+    assert float(value["total"]["cost"]) == pytest.approx(float(first["cost"]) + float(second["cost"]))
+    _, out, _ = tutelage("estimate", recipe, "teacher.kind=openai", "teacher.model=no-such", "--json")
+    assert json.loads(out)["total"]["cost"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--error-rate", "1.5"), "--error-rate"),
+        (("--like", "nowhere"), "nowhere is not a run folder"),
+        (("teacher.base_url=none",), "teacher.base_url"),
+        (("teacher.price.input=-1",), "teacher.price.input"),
+    ],
+)
+def test_an_estimate_that_cannot_be_is_one_clear_error(
+    tutelage: Run, tmp_path: Path, tiny_folder: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    code, _, err = tutelage("estimate", write_recipe(tmp_path, tiny_folder), *PAID, *arguments)
+    assert code == 2
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_estimate_and_ledger_of_a_run(tutelage: Run, tmp_path: Path, tiny_folder: Path) -> None:
+    recipe = write_recipe(tmp_path, tiny_folder)
+    tutelage("exam", recipe, "--out", "run")
+    code, _, err = tutelage("ledger", "run")
+    assert code == 2
+    assert "No teacher has been asked in run yet" in err
+    assert not (tmp_path / "run" / "teacher.sqlite").exists()
+    assert "costs nothing" in tutelage("estimate", "run")[1]
+    before = (tmp_path / "run" / "recipe.toml").read_bytes()
+    code, out, err = tutelage("estimate", "run", *PAID, "rounds.limit=2")
+    assert code == 0, err
+    assert "as in the exam of round 1" in out
+    assert (tmp_path / "run" / "recipe.toml").read_bytes() == before
+    for arguments, words in (
+        (("exam.attempts=3",), "changes nothing in an estimate"),
+        (("--data", str(tmp_path)), "leave out --data"),
+    ):
+        code, _, err = tutelage("estimate", "run", *arguments)
+        assert code == 2
+        assert words in err
+    tutelage("feedback", "run")
+    out = tutelage("ledger", "run")[1]
+    assert [line.split()[-1] for line in out.splitlines() if line.split()[:1] == ["answered"]] == ["10"]
+    stored = json.loads((tmp_path / "run" / "questions.jsonl").read_text().splitlines()[0])
+    code, out, _ = tutelage("ledger", "run", stored["question"]["id"])
+    assert code == 0
+    assert "Call " in out
+    assert "Answer: " in out
+    code, _, err = tutelage("ledger", "run", "own/999")
+    assert code == 2
+    assert "nothing about 'own/999'" in err

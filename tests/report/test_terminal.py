@@ -6,10 +6,15 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 
+from tests.rounds.small import tutor_run
+from tests.teacher.asking import LEGS, ScriptedTeacher, request
 from tutelage.recipes import read_recipe
 from tutelage.records import Attempt, Correction, Mistake, Question
-from tutelage.report.terminal import Story, find_stories, rounds_table, story_panel
+from tutelage.report.terminal import Story, find_stories, rounds_table, story_panel, teacher_text
 from tutelage.rounds import learn
+from tutelage.teacher.books.ledger import Begun, Charge, Ended, Ledger
+from tutelage.teacher.books.prices import PICO
+from tutelage.teacher.protocol import Call, Outcome, Sample, Usage, sample_keys
 from tutelage.workspace import read_json
 
 
@@ -54,3 +59,29 @@ def test_what_models_write_is_shown_as_it_is() -> None:
     text = shown(story_panel(Story(question, 2, mistake, correction, answer)))
     for words in ("[bold]x[/bold]", "[red]no[/red] :100:", "[/] yes", "[link=x]", "none that can be read"):
         assert words in text
+
+
+def test_how_the_teachers_requests_fared_in_a_line(recipe: Path, tmp_path: Path) -> None:
+    overrides = ["teacher.kind=openai", "teacher.model=m", "teacher.base_url=http://127.0.0.1:1/v1"]
+    run = tutor_run(recipe, tmp_path, *overrides)
+    assert teacher_text(run, 0) is None
+    assert teacher_text(run, 1) is None
+    calls: list[tuple[Outcome, int | None, Charge]] = [
+        (Outcome({}, failure="rate limit"), None, Charge()),
+        (Outcome({}, failure="timed out"), None, Charge(9, PICO // 8)),
+        (
+            Outcome({0: Sample("cut", "a", "length"), 1: Sample("text", "b")}, Usage(7, 3)),
+            PICO // 4,
+            Charge(10, PICO // 4),
+        ),
+    ]
+    with Ledger(run.workspace.ledger) as ledger:
+        one = request(LEGS)
+        for outcome, cost, charge in calls:
+            number = ledger.number()
+            begun = Begun(number, ScriptedTeacher(), Call(one, (0, 1), 100, 50), "direct", Charge(150, PICO))
+            ledger.write([begun, Ended(number, sample_keys(ScriptedTeacher(), one), outcome, cost, charge)])
+    assert teacher_text(run, 1) == (
+        "Teacher, round 1: 1 requests, 0 without a reply; 3 calls, of which failed: 1 rate limit, 1 timed out; "
+        "1 replies cut off by the limit; paid 0.2500, perhaps 0.1250 more."
+    )

@@ -11,11 +11,14 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from tutelage.config import OpenAITeacherSettings
 from tutelage.prompts import question_text
 from tutelage.records import Attempt, Correction, Mistake, Question
 from tutelage.rounds.answering import grade, prompts_for
 from tutelage.rounds.run import Run
 from tutelage.student.sampling import greedy_batch
+from tutelage.teacher.books.accounts import totals
+from tutelage.teacher.books.ledger import Ledger
 from tutelage.workspace import read_json, read_records
 
 
@@ -51,6 +54,26 @@ def _round_cells(summary: dict[str, Any]) -> list[str]:
         f"{feedback['rationales']:,}",
         f"{sum(tokens):,}" if tokens else "-",
     ]
+
+
+def teacher_text(run: Run, number: int) -> str | None:
+    """How a round's requests to a teacher behind a network fared, in a line; None for another teacher or round 0."""
+    if number == 0 or not isinstance(run.recipe.teacher, OpenAITeacherSettings):
+        return None
+    with Ledger(run.workspace.ledger) as ledger:
+        used = totals(ledger).get(number)
+    if used is None:
+        return None
+    failed = ", ".join(f"{count:,} {kind}" for kind, count in used.failures.items())
+    odd = [(used.cut, "cut off by the limit"), (used.refused, "refused"), (used.empty, "empty")]
+    paid = "paid an unknown sum" if used.cost is None else f"paid {used.cost:.4f}"
+    parts = [
+        f"Teacher, round {number}: {used.requests:,} requests, {used.set_aside:,} without a reply",
+        f"{used.calls:,} calls" + (f", of which failed: {failed}" if failed else ""),
+        *(f"{count:,} replies {what}" for count, what in odd if count),
+        paid + (f", perhaps {used.maybe_cost:.4f} more" if used.maybe_cost else ""),
+    ]
+    return "; ".join(parts) + "."
 
 
 def score_text(score: dict[str, Any]) -> str:

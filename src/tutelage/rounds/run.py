@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -15,14 +14,13 @@ import torch
 
 import tutelage
 from tutelage.config import Recipe
-from tutelage.demonstrations import load_demonstrations, load_feedback_demonstrations
 from tutelage.errors import WorkspaceError
 from tutelage.progress import say
 from tutelage.recipes import read_recipe, recipe_to_toml, with_absolute_paths
-from tutelage.records import AnswerKind, Demonstration, Question, SplitName, StoredQuestion, from_json
+from tutelage.records import Demonstration, Question, SplitName, StoredQuestion, from_json
+from tutelage.rounds.questions import choose_questions
 from tutelage.student.model import Student, load_student, save_student
-from tutelage.tasks import load_task
-from tutelage.tasks.split import Split, describe, question_key, split_task
+from tutelage.tasks.split import describe, question_key
 from tutelage.workspace import (
     Round,
     Workspace,
@@ -96,12 +94,8 @@ def start_run(recipe: Recipe, folder: Path) -> Run:
     """
     check_free(folder)
     recipe = with_absolute_paths(recipe)
-    task = load_task(recipe.task, recipe.seed)
-    demonstrations, feedback_demonstrations = _demonstrations(recipe, task.kind)
-    for note in task.notes:
-        say(note)
-    split = split_task(task, recipe.task, (*demonstrations, *feedback_demonstrations), recipe.seed)
-    say(split_text(split))
+    chosen = choose_questions(recipe)
+    split = chosen.split
     student = _untrained_student(recipe)
     run = Run(Workspace.create(folder), recipe)
     named: tuple[tuple[SplitName, Sequence[Question]], ...] = (
@@ -117,8 +111,8 @@ def start_run(recipe: Recipe, folder: Path) -> Run:
     write_json(
         run.workspace.demonstrations,
         {
-            "student": [asdict(demonstration) for demonstration in demonstrations],
-            "teacher": [asdict(demonstration) for demonstration in feedback_demonstrations],
+            "student": [asdict(demonstration) for demonstration in chosen.demonstrations],
+            "teacher": [asdict(demonstration) for demonstration in chosen.feedback_demonstrations],
         },
     )
     write_json(run.workspace.environment, _environment())
@@ -156,9 +150,24 @@ _CHANGEABLE = (
     "study.gradient_checkpointing",
     "teacher.base_url",
     "teacher.api_key_env",
+    "teacher.api_key_file",
+    "teacher.road",
     "teacher.concurrency",
+    "teacher.requests_per_minute",
+    "teacher.tokens_per_minute",
+    "teacher.connect_seconds",
     "teacher.timeout_seconds",
     "teacher.retries",
+    "teacher.budget.money",
+    "teacher.budget.tokens",
+    "teacher.budget.requests",
+    "teacher.price.input",
+    "teacher.price.output",
+    "teacher.price.cached_input",
+    "teacher.price.batch_input",
+    "teacher.price.batch_output",
+    "teacher.cache",
+    "teacher.tokenizer",
     "teacher.device",
     "teacher.batch_size",
     "teacher.files",
@@ -190,21 +199,6 @@ def _check_apart(path: Path, splits: Mapping[SplitName, Sequence[Question]]) -> 
         )
 
 
-def split_text(split: Split) -> str:
-    """One line on the questions of a run, and how many were left out for which reason."""
-    reasons = Counter(left_out.reason for left_out in split.left_out)
-    left_out = "".join(f", {count} left out because {reason}" for reason, count in reasons.items())
-    sizes = f"{len(split.train)} training questions, {len(split.held_out)} held out, {len(split.test)} for the test"
-    return sizes + left_out
-
-
-def _demonstrations(recipe: Recipe, kind: AnswerKind) -> tuple[tuple[Demonstration, ...], tuple[Demonstration, ...]]:
-    name, prompt = recipe.task.name, recipe.prompt
-    demonstrations = load_demonstrations(name, kind, prompt.demonstrations)
-    feedback = load_feedback_demonstrations(name, kind, prompt.feedback_demonstrations)
-    return demonstrations[: prompt.count], feedback
-
-
 def _untrained_student(recipe: Recipe) -> Student:
     settings = recipe.student
     say(f"Loading the student {settings.model}")
@@ -213,7 +207,7 @@ def _untrained_student(recipe: Recipe) -> Student:
 
 def _environment() -> dict[str, object]:
     """What a reader needs to repeat the run elsewhere."""
-    packages = ("torch", "transformers", "tokenizers", "safetensors", "openai", "datasets")
+    packages = ("torch", "transformers", "tokenizers", "safetensors", "aiohttp", "datasets")
     return {
         "tutelage": tutelage.__version__,
         "python": sys.version.split()[0],

@@ -11,6 +11,18 @@ from typing import Annotated, Any
 import typer
 
 from tutelage import __version__
+from tutelage.cli.common import (
+    Data,
+    Out,
+    Overrides,
+    RecipeArgument,
+    RoundOption,
+    RunArgument,
+    TargetArgument,
+    read,
+    show,
+)
+from tutelage.cli.teacher import estimate, ledger
 from tutelage.errors import RecipeError, TutelageError
 
 app = typer.Typer(
@@ -20,22 +32,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE", help="A TOML file, such as configs/svamp.toml.")]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
-TargetArgument = Annotated[Path, typer.Argument(metavar="RUN|RECIPE", help="A run folder, or a recipe for a new run.")]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to change, such as study.epochs=3.")
-]
-Out = Annotated[
-    Path | None, typer.Option("--out", metavar="RUN", help="The run folder; else runs/ and the recipe's name.")
-]
-Data = Annotated[
-    Path | None, typer.Option("--data", metavar="FOLDER", help="Folder of the data sets' original files; else the hub.")
-]
-RoundOption = Annotated[
-    int | None, typer.Option("--round", min=0, help="Which round; else the first whose stage is not done.")
-]
 
 
 @app.command()
@@ -47,9 +43,9 @@ def demo(out: Out = None) -> None:
     run = _learn(recipe, out or _free(Path("runs/demo")), None, [])
     stories = find_stories(run, _last_round(run))
     for story in stories[:3]:
-        _print(story_panel(story))
+        show(story_panel(story))
     right = sum(story.answer.correct for story in stories)
-    _print(f"Of {len(stories)} questions whose mistakes were corrected last, asked again, {right} are right now.")
+    show(f"Of {len(stories)} questions whose mistakes were corrected last, asked again, {right} are right now.")
 
 
 @app.command()
@@ -83,7 +79,7 @@ def exam(
     attempts = sit(run, number)
     wrong = sum(not attempt.correct for attempt in attempts)
     found = mistakes(run, number)
-    _print(
+    show(
         f"Round {number}: {wrong} of {len(attempts)} attempts wrong ({wrong / len(attempts):.1%}), "
         f"{len(found)} mistakes kept. See {run.round(number).exam}."
     )
@@ -104,7 +100,7 @@ def feedback(
     run, number = _stage(target, overrides, out, data, number, lambda place: place.feedback)
     verdicts = count_verdicts(correct(run, number))
     listed = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()) or "none"
-    _print(f"Round {number}: replies: {listed}. See {run.round(number).feedback}.")
+    show(f"Round {number}: replies: {listed}. See {run.round(number).feedback}.")
 
 
 @app.command()
@@ -120,7 +116,7 @@ def study(
 
     run, number = _stage(target, overrides, out, data, number, lambda place: place.student)
     train(run, number)
-    _print(f"Round {number}: the student is in {run.round(number).student}.")
+    show(f"Round {number}: the student is in {run.round(number).student}.")
 
 
 @app.command()
@@ -137,7 +133,7 @@ def evaluate(
 
     run, number = _stage(target, overrides, out, data, number, lambda place: place.evaluation, first=0)
     result = score(run, number)
-    _print(f"Round {number}: test {score_text(result)}, held out {score_text(result['held_out'])}.")
+    show(f"Round {number}: test {score_text(result)}, held out {score_text(result['held_out'])}.")
 
 
 @app.command()
@@ -154,7 +150,11 @@ def ask(
 
     _quiet()
     attempt = put(run, question, tuple(choice or ()), number)
-    _print(attempt.text.strip() or "(The student wrote nothing.)")
+    show(attempt.text.strip() or "(The student wrote nothing.)")
+
+
+app.command()(estimate)
+app.command()(ledger)
 
 
 @app.command()
@@ -170,13 +170,13 @@ def tasks() -> None:
         table.add_column(heading, overflow="fold")  # an address with its end cut off leads nowhere
     for name, task in TASKS.items():
         table.add_row(name, task.kind or "as you say", task.description, task.source, task.licence)
-    _print(table)
+    show(table)
 
 
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
     if version:
-        _print(f"tutelage {__version__}")
+        show(f"tutelage {__version__}")
         raise typer.Exit
 
 
@@ -205,8 +205,8 @@ def _fail(message: str, code: int) -> None:
 
 def _recipes() -> Path:
     """The folder of the shipped recipes: inside an installed package, or configs/ of a checkout."""
-    packaged = Path(__file__).parent / "configs"
-    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "configs"
+    packaged = Path(__file__).parents[1] / "configs"
+    return packaged if packaged.is_dir() else Path(__file__).parents[3] / "configs"
 
 
 def _free(folder: Path) -> Path:
@@ -216,12 +216,6 @@ def _free(folder: Path) -> Path:
         number += 1
         free = folder.with_name(f"{folder.name}-{number}")
     return free
-
-
-def _read(recipe: Path, overrides: list[str], data: Path | None) -> Any:
-    from tutelage.recipes import read_recipe
-
-    return read_recipe(recipe, overrides, {"task.data": str(data)} if data is not None else None)
 
 
 def _quiet() -> None:
@@ -236,7 +230,7 @@ def _learn(recipe: Path, out: Path | None, data: Path | None, overrides: list[st
     from tutelage.rounds import learn as go
 
     _quiet()
-    run = go(_read(recipe, overrides, data), out or Path("runs") / recipe.stem, _print_table)
+    run = go(read(recipe, overrides, data), out or Path("runs") / recipe.stem, _print_table)
     _print_outcome(run)
     return run
 
@@ -261,8 +255,8 @@ def _stage(
             )
         run = open_run(target, overrides or [])
     else:
-        run = start_run(_read(target, overrides or [], data), out or Path("runs") / target.stem)
-        _print(f"The run folder is {run.workspace.folder}.")
+        run = start_run(read(target, overrides or [], data), out or Path("runs") / target.stem)
+        show(f"The run folder is {run.workspace.folder}.")
     if number is None:
         number = first
         while file(run.round(number)).exists():
@@ -277,21 +271,17 @@ def _last_round(run: Any) -> int:
 
 
 def _print_table(run: Any, number: int) -> None:
-    from tutelage.report.terminal import rounds_table
+    from tutelage.report.terminal import rounds_table, teacher_text
 
-    _print(rounds_table(run, number))
+    show(rounds_table(run, number))
+    if (said := teacher_text(run, number)) is not None:
+        show(said)
 
 
 def _print_outcome(run: Any) -> None:
     from tutelage.report.terminal import outcome_text
 
-    _print(outcome_text(run))
-
-
-def _print(thing: Any) -> None:
-    from rich.console import Console
-
-    Console(highlight=False, emoji=False, soft_wrap=isinstance(thing, str)).print(thing, markup=False)
+    show(outcome_text(run))
 
 
 if __name__ == "__main__":

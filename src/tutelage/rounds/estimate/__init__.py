@@ -1,0 +1,1 @@
+"""What a teacher will be asked and paid, before it is."""
