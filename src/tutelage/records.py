@@ -92,6 +92,7 @@ Verdict = Literal[
     "kept",
     "wrong answer",
     "no answer",
+    "cut off",
     "no reasoning",
     "tells of the prompt",
     "repeated",
@@ -100,6 +101,7 @@ Verdict = Literal[
     "failed",
 ]
 """What became of a teacher's reply. Only "kept" ones are studied; "surplus" were right, but enough were kept.
+"cut off": the limit of new tokens cut it before its answer.
 One that "tells of the prompt" speaks of the hint or of the student's mistake, which the student will never see."""
 
 

@@ -18,27 +18,42 @@ from tutelage.student.chat import render_chat
 from tutelage.student.drawing import Drawing, Greedy, Sampling
 from tutelage.student.model import Student, load_student
 from tutelage.student.sampling import Answerer
+from tutelage.teacher.asking import Spending
+from tutelage.teacher.batches.client import BatchTeacher
+from tutelage.teacher.books.budget import Budget, Spent
+from tutelage.teacher.books.prices import prices_for
 from tutelage.teacher.local import GeneratedText, Generator, LocalTeacher
-from tutelage.teacher.openai_client import OpenAITeacher
-from tutelage.teacher.protocol import Teacher
+from tutelage.teacher.openai.client import OpenAITeacher
+from tutelage.teacher.openai.keys import address
+from tutelage.teacher.protocol import FreeTeacher, PaidTeacher
 from tutelage.teacher.recorded import RecordedTeacher
-from tutelage.teacher.tutor import OfflineTutor
+from tutelage.teacher.tutor.tutor import OfflineTutor
 
 
-def build_teacher(recipe: Recipe) -> Teacher:
+def build_teacher(recipe: Recipe) -> FreeTeacher | PaidTeacher:
     """The teacher that a recipe names; nothing is asked or loaded yet.
 
     Raises: TeacherError without a key or an address, DataError without the recorded files.
     """
     settings = recipe.teacher
     if isinstance(settings, OpenAITeacherSettings):
-        return OpenAITeacher(settings)
+        return BatchTeacher(settings) if settings.road == "batch" else OpenAITeacher(settings)
     if isinstance(settings, LocalTeacherSettings):
         return LocalTeacher(settings, _generator(settings), recipe.seed)
     if isinstance(settings, RecordedTeacherSettings):
         files = find_files(settings.files, recipe.task.data)
         return RecordedTeacher(settings.model_copy(update={"files": files}), recipe.seed)
     return OfflineTutor()
+
+
+def build_spending(recipe: Recipe) -> Spending:
+    """What the recipe's teacher may cost. Raises: BudgetError for a cap on money where no price is known."""
+    settings = recipe.teacher
+    if not isinstance(settings, OpenAITeacherSettings):
+        return Spending()
+    prices = prices_for(settings, address(settings))
+    Budget(settings.budget, Spent(), prices)
+    return Spending(settings.budget, prices, settings.cache)
 
 
 def find_files(patterns: Sequence[Path], data: Path | None) -> tuple[Path, ...]:

@@ -3,60 +3,101 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import zip_longest
+from typing import overload
 
 from tutelage.config import RecordedTeacherSettings, SampledTeacherSettings
 from tutelage.errors import TeacherError, TutelageError
-from tutelage.progress import progress
+from tutelage.progress import progress, say
 from tutelage.prompts import mentions_prompt, solution_text, teacher_prompt
 from tutelage.records import Correction, Mistake, Question, Verdict
-from tutelage.rounds.cast import build_teacher
+from tutelage.rounds.cast import build_spending, build_teacher
 from tutelage.rounds.exam import mistakes
 from tutelage.rounds.run import Run
 from tutelage.seeds import derive_seed
 from tutelage.student.model import Student
 from tutelage.tasks.answers import is_right
 from tutelage.tasks.replies import read_reply, reply_rationale
-from tutelage.teacher.ledger import Ledger, ask
-from tutelage.teacher.protocol import Reply, Request
+from tutelage.teacher.asking import ask
+from tutelage.teacher.books.ledger import Ledger
+from tutelage.teacher.protocol import FreeTeacher, PaidTeacher, Reply, Request
 from tutelage.workspace import read_records, write_records
 
 
 def feedback(run: Run, number: int) -> list[Correction]:
     """A round's corrections. Writes every reply to teacher.sqlite as it comes, then feedback.jsonl.
 
-    Done already: reads it. Raises: TeacherError if the teacher cannot be used; what came before is kept.
+    Done already: reads it. Raises: TeacherError if the teacher cannot be used, BudgetError at a cap; what came before
+    is kept.
     """
     path = run.round(number).feedback
     if path.is_file():
         return read_records(path, Correction)
-    asked = questions_to_ask(run, number)
-    requests = [_request(run, number, question, mistake) for question, mistake in asked]
+    requests = Requests(run, number)
     teacher = build_teacher(run.recipe)
-    with Ledger(run.workspace.ledger) as ledger, progress(f"Round {number}  teacher", len(requests), "requests") as bar:
-        replies = ask(teacher, requests, ledger, on_reply=lambda _request, _reply: bar(1))
-    _check_outage(run, replies)
-    student = run.student(number - 1)
-    corrections = [
-        correction
-        for request, reply in zip(requests, replies, strict=True)
-        for correction in sort_replies(run, student, request, reply, teacher.name)
-    ]
+    with Ledger(run.workspace.ledger) as ledger:
+        _ask_all(run, number, teacher, requests, ledger)
+        student = run.student(number - 1)
+        corrections = [
+            correction
+            for request in requests
+            for correction in sort_replies(run, student, request, ledger.reply(teacher, request), teacher.name)
+        ]
     write_records(path, corrections)
     return corrections
+
+
+class Requests(Sequence[Request]):
+    """A round's requests; each is made when it is taken, since ten thousand prompts take much memory."""
+
+    def __init__(self, run: Run, number: int) -> None:
+        self._run, self._number = run, number
+        self._asked = questions_to_ask(run, number)
+
+    def __len__(self) -> int:
+        return len(self._asked)
+
+    @overload
+    def __getitem__(self, place: int) -> Request: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Request]: ...
+
+    def __getitem__(self, place: int | slice) -> Request | list[Request]:
+        if isinstance(place, slice):
+            return [_request(self._run, self._number, *one) for one in self._asked[place]]
+        return _request(self._run, self._number, *self._asked[place])
+
+
+def _ask_all(run: Run, number: int, teacher: FreeTeacher | PaidTeacher, requests: Requests, ledger: Ledger) -> None:
+    without: list[str] = []
+    spending = build_spending(run.recipe)
+    with progress(f"Round {number}  teacher", len(requests), "requests") as bar:
+
+        def settled(_request: Request, reason: str | None) -> None:
+            if reason is not None:
+                without.append(reason)
+            bar(1)
+
+        ask(teacher, requests, ledger, spending, settled)
+    if not isinstance(run.recipe.teacher, SampledTeacherSettings) or not without:
+        return
+    _check_outage(without, len(requests))
+    say(f"Note: {len(without)} of {len(requests)} questions lack replies of the teacher, such as: {without[0]}.")
 
 
 OUTAGE = 0.2
 """Share of failed requests from which a round waits for a better hour instead of going on without them."""
 
 
-def _check_outage(run: Run, replies: Sequence[Reply]) -> None:
+def _check_outage(without: Sequence[str], requests: int) -> None:
     """Raises: TeacherError if so many requests failed that the round would be another one than was meant."""
-    failed = [reply.error for reply in replies if reply.error is not None]
-    if isinstance(run.recipe.teacher, SampledTeacherSettings) and len(failed) > OUTAGE * len(replies):
+    if len(without) > OUTAGE * requests:
         raise TeacherError(
-            f"{len(failed)} of {len(replies)} requests to the teacher failed, such as: {failed[0]}. "
+            f"{len(without)} of {requests} requests to the teacher failed, such as: {without[0]}. "
             "The replies that came are kept; `tutelage resume` asks for the missing ones alone."
         )
 
@@ -112,12 +153,14 @@ def sort_replies(run: Run, student: Student, request: Request, reply: Reply, tea
         return [failed]
     corrections: list[Correction] = []
     kept: set[str] = set()
-    for text in reply.texts:
+    for text, reason in zip_longest(reply.texts, reply.finish_reasons):
         answer = read_reply(text, request.question)
         rationale = reply_rationale(text, request.question)
         verdict = _verdict(run, student, request.question, rationale, answer, kept)
+        if verdict == "no answer" and reason == "length":
+            verdict = "cut off"
         if verdict == "kept":
-            kept.add(" ".join(rationale.split()))
+            kept.add(folded(rationale))
         corrections.append(
             Correction(request.question.id, request.round, teacher, request.mistake, text, rationale, answer, verdict)
         )
@@ -133,9 +176,9 @@ def _verdict(
         return "wrong answer"
     if not rationale:
         return "no reasoning"
-    if mentions_prompt(rationale, question):
+    if run.recipe.teacher.drop_leaks and mentions_prompt(rationale, question):
         return "tells of the prompt"
-    if " ".join(rationale.split()) in kept:
+    if folded(rationale) in kept:
         return "repeated"
     # A student that learns to reason for longer than an exam lets it never gets to its answer.
     solution = solution_text(rationale, question.answer)
@@ -143,6 +186,15 @@ def _verdict(
     if tokens + 1 > min(run.recipe.exam.max_new_tokens, run.recipe.evaluation.max_new_tokens):
         return "too long"
     return "surplus" if len(kept) >= run.recipe.teacher.rationales else "kept"
+
+
+def folded(rationale: str) -> str:
+    """A rationale without what makes no other one of it: white space, case, quotes, and marks at its end."""
+    text = _QUOTES.sub("'", " ".join(rationale.split())).casefold()
+    return re.sub(r"\s+(?=[,.;:!?)])|[\s.!;:]+$", "", text)
+
+
+_QUOTES = re.compile('["\u2018\u2019\u201c\u201d`]')
 
 
 def count_verdicts(corrections: Sequence[Correction]) -> dict[Verdict, int]:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from tutelage.config import Recipe
 from tutelage.errors import DataError
-from tutelage.rounds.cast import build_teacher
+from tutelage.rounds.cast import build_spending, build_teacher
 from tutelage.rounds.evaluate import evaluate
 from tutelage.rounds.exam import exam, mistakes
 from tutelage.rounds.feedback import count_verdicts, feedback
@@ -31,13 +31,24 @@ def learn(recipe: Recipe, folder: Path, on_round: OnRound | None = None) -> Run:
 
     Raises: TutelageError; what was finished stays in the folder, and `resume` goes on.
     """
-    build_teacher(recipe)  # a missing key or file shows now, and not after hours of exam
-    return go_on(start_run(recipe, folder), on_round)
+    # A missing key, file or price shows now, and not after hours of exam.
+    build_teacher(recipe)
+    build_spending(recipe)
+    return _released_if_it_fails(start_run(recipe, folder), on_round)
 
 
 def resume(folder: Path, overrides: Sequence[str] = (), on_round: OnRound | None = None) -> Run:
     """Goes on with a run: stages that are done are skipped, the one that was cut short goes on inside."""
-    return go_on(open_run(folder, overrides), on_round)
+    return _released_if_it_fails(open_run(folder, overrides), on_round)
+
+
+def _released_if_it_fails(run: Run, on_round: OnRound | None) -> Run:
+    # Whoever catches the error may want to resume in the same process, where the lock lives as long as its traceback.
+    try:
+        return go_on(run, on_round)
+    except BaseException:
+        run.workspace.release()
+        raise
 
 
 def go_on(run: Run, on_round: OnRound | None = None) -> Run:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from tutelage.prompts import mentions_prompt
 from tutelage.records import Attempt, Correction, Mistake, Triplet
 from tutelage.rounds.feedback import count_verdicts
 from tutelage.rounds.run import Run
 from tutelage.rounds.study import read_training
-from tutelage.teacher.ledger import Ledger
+from tutelage.teacher.books.accounts import Totals, totals
+from tutelage.teacher.books.ledger import Ledger
 from tutelage.workspace import read_records
 
 
@@ -17,7 +20,7 @@ def summarize(run: Run, number: int) -> dict[str, Any]:
 
     error_rate: wrong or unreadable attempts of the exam, a fraction of 1; questions_with_mistake: how many
     training questions had any. successes: requests from which a rationale was kept (Table 3).
-    tokens: as the teacher counted them, null where it does not say.
+    tokens, cost: as the teacher counted them, null where it does not say. leaks: right replies that speak of the hint.
     test_questions_*: counted from what was sent and studied; anything but 0 is a bug.
     """
     place = run.round(number)
@@ -30,7 +33,7 @@ def summarize(run: Run, number: int) -> dict[str, Any]:
     verdicts = count_verdicts(corrections)
     last_epoch = [step for step in steps if step.epoch == steps[-1].epoch]
     with Ledger(run.workspace.ledger) as ledger:
-        used = ledger.totals().get(number)
+        used = totals(ledger).get(number)
     return {
         "round": number,
         "teacher": corrections[0].teacher if corrections else None,
@@ -49,8 +52,10 @@ def summarize(run: Run, number: int) -> dict[str, Any]:
             "replies": sum(count for verdict, count in verdicts.items() if verdict != "failed"),
             "rationales": verdicts.get("kept", 0),
             "verdicts": verdicts,
-            "prompt_tokens": used and used.prompt_tokens,
-            "completion_tokens": used and used.completion_tokens,
+            "leaks": _leaks(run, corrections),
+            "with_feedback": _table_3(corrections, shown=True),
+            "without_feedback": _table_3(corrections, shown=False),
+            **_spent(used),
         },
         "lesson": {
             "samples": len(triplets),
@@ -66,6 +71,42 @@ def summarize(run: Run, number: int) -> dict[str, Any]:
         },
         "test_questions_sent_to_teacher": len({c.question_id for c in corrections} & test),
         "test_questions_in_lesson": len({triplet.question_id for triplet in triplets} & test),
+    }
+
+
+def _table_3(corrections: Sequence[Correction], shown: bool) -> dict[str, int]:
+    """Requests that showed the teacher a mistake, or did not, and those from which a rationale was kept (Table 3)."""
+    of_kind = [c for c in corrections if (c.mistake is not None) == shown]
+    return {
+        "requests": len({c.question_id for c in of_kind}),
+        "successes": len({c.question_id for c in of_kind if c.verdict == "kept"}),
+    }
+
+
+def _leaks(run: Run, corrections: Sequence[Correction]) -> int:
+    """Right replies that speak of the hint or of the mistake, whether the recipe drops them or not."""
+    questions = {question.id: question for question in run.questions["train"]}
+    right = [c for c in corrections if c.answer is not None and c.rationale and c.verdict != "wrong answer"]
+    return sum(mentions_prompt(c.rationale, questions[c.question_id]) for c in right)
+
+
+def _spent(used: Totals | None) -> dict[str, Any]:
+    """What the round's replies came to; null where the teacher does not say.
+
+    Without what failed on the way: a run that was stopped in between has other failures, and the same replies.
+    """
+    if used is None:
+        return {"prompt_tokens": None, "completion_tokens": None, "cost": None}
+    return {
+        "set_aside": used.set_aside,
+        "cut": used.cut,
+        "refused": used.refused,
+        "empty": used.empty,
+        "from_cache": used.from_cache,
+        "prompt_tokens": used.prompt_tokens,
+        "cached_tokens": used.cached_tokens,
+        "completion_tokens": used.completion_tokens,
+        "cost": None if used.cost is None else str(used.cost),
     }
 
 
