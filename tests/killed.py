@@ -1,15 +1,33 @@
-"""Runs the command line and kills it, as `kill -9` does, when a function is called for the N-th time.
+"""Runs the command line several times, and kills it, as `kill -9` does, when a function is called for the N-th time.
 
-python tests/killed.py tutelage.rounds.answering.grade 10 learn recipe.toml --out run
+    python tests/killed.py '[{"arguments": ["learn", "recipe.toml"], "kill": ["tutelage.rounds.answering.grade", 10]},
+                             {"arguments": ["resume", "run"], "kill": null}]'
+
+Each runs in a fork of this process, which has imported everything: starting anew takes most of a small run's time.
+Prints the JSON list of their exit codes, -9 for one that was killed.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import signal
+import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+Kill = tuple[str, int]
+
+
+def run_all(steps: Sequence[tuple[Sequence[str], Kill | None]]) -> tuple[list[int], str]:
+    """The exit code of each command, one after the other, and all that they wrote to standard error."""
+    told = json.dumps([{"arguments": arguments, "kill": kill} for arguments, kill in steps])
+    done = subprocess.run([sys.executable, str(Path(__file__)), told], capture_output=True, text=True, check=False)
+    codes: list[int] = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else []
+    return codes, done.stderr
 
 
 def arm(target: str, calls: int) -> None:
@@ -33,9 +51,28 @@ def arm(target: str, calls: int) -> None:
     setattr(owner, name, counted)
 
 
-if __name__ == "__main__":
-    arm(sys.argv[1], int(sys.argv[2]))
-    sys.argv = ["tutelage", *sys.argv[3:]]
-    from tutelage.cli import main
+def _run(arguments: Sequence[str], kill: Kill | None) -> int:
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            if kill is not None:
+                arm(*kill)
+            sys.argv = ["tutelage", *arguments]
+            from tutelage.cli import main
 
-    main()
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+if __name__ == "__main__":
+    for module in ("tutelage.cli", "tutelage.rounds", "tutelage.report.terminal", "transformers.models.llama"):
+        importlib.import_module(module)
+    found = [_run(one["arguments"], one["kill"]) for one in json.loads(sys.argv[1])]
+    print(json.dumps(found))  # noqa: T201

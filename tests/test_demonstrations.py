@@ -12,7 +12,7 @@ from tutelage.demonstrations import load_demonstrations, load_feedback_demonstra
 from tutelage.errors import DataError
 from tutelage.records import AnswerKind, Demonstration, Question
 from tutelage.tasks.answers import is_right, read_answer, read_reply
-from tutelage.teacher.arithmetic import read_steps
+from tutelage.teacher.tutor.arithmetic import read_steps
 
 TASKS: dict[str, AnswerKind] = {
     "gsm8k": "number",

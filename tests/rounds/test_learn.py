@@ -15,8 +15,9 @@ import pytest
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tests.killed import Kill, run_all
 from tests.openai_server import OpenAIServer
-from tutelage.errors import WorkspaceError
+from tutelage.errors import BudgetError, WorkspaceError
 from tutelage.recipes import read_recipe
 from tutelage.records import Attempt, Correction, Mistake, StoredQuestion, Triplet
 from tutelage.rounds import ask, learn, resume, start_run
@@ -126,18 +127,15 @@ def test_all_rounds_data_merges_the_lessons(recipe: Path, tmp_path: Path) -> Non
     assert len(triplets) == len(kept)
 
 
-def run_cli(*arguments: str, kill: tuple[str, int] | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tutelage"]
-    if kill is not None:
-        command = [sys.executable, str(TESTS / "killed.py"), kill[0], str(kill[1])]
-    return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "tutelage", *arguments], capture_output=True, text=True, check=False)
 
 
 KILLS = [
     ("tutelage.rounds.answering.grade", 3),  # round 0, evaluation, first sitting
     ("tutelage.rounds.answering.grade", 11),  # round 0, evaluation, second sitting
     ("tutelage.rounds.answering.grade", 45),  # round 1, exam, second sitting, after the evaluation's second
-    ("tutelage.teacher.ledger.Ledger.write", 8),  # round 1, feedback
+    ("tutelage.teacher.books.ledger.Ledger.write", 8),  # round 1, feedback
     ("tutelage.rounds.study._Log.add", 3),  # round 1, study, after its first checkpoint
     ("tutelage.rounds.run.save_student", 1),  # round 1, study, before the student is saved
     ("tutelage.rounds.study.remove", 1),  # round 1, study, when only its leftovers are to be cleared
@@ -149,20 +147,17 @@ KILLS = [
 
 
 def test_killing_a_run_in_every_stage_changes_nothing(recipe: Path, tmp_path: Path) -> None:
-    whole = run_cli("learn", str(recipe), "--out", str(tmp_path / "whole"))
-    assert whole.returncode == 0, whole.stderr
     cut = str(tmp_path / "cut")
+    steps: list[tuple[list[str], Kill | None]] = [(["learn", str(recipe), "--out", str(tmp_path / "whole")], None)]
     for number, kill in enumerate(KILLS):
-        arguments = ["resume", cut] if number else ["learn", str(recipe), "--out", cut]
-        killed = run_cli(*arguments, kill=kill)
-        assert killed.returncode == -9, (kill, killed.stderr)
-    finished = run_cli("resume", cut)
-    assert finished.returncode == 0, finished.stderr
+        steps.append((["resume", cut] if number else ["learn", str(recipe), "--out", cut], kill))
+    codes, said = run_all([*steps, (["resume", cut], None)])
+    assert codes == [0, *(-9 for _ in KILLS), 0], said
     expected, seen = contents(tmp_path / "whole"), contents(tmp_path / "cut")
     assert expected.keys() == seen.keys()
     assert [name for name, content in expected.items() if content != seen[name]] == []
-    keys = sqlite3.connect(tmp_path / "cut" / "teacher.sqlite").execute("SELECT key FROM replies").fetchall()
-    assert len(keys) == len(set(keys))
+    keys = sqlite3.connect(tmp_path / "cut" / "teacher.sqlite").execute("SELECT call, place FROM samples").fetchall()
+    assert len(keys) == len(set(keys)) > 0
 
 
 def test_killing_a_run_pays_again_for_nothing_that_was_answered(recipe: Path, tmp_path: Path) -> None:
@@ -172,20 +167,19 @@ def test_killing_a_run_pays_again_for_nothing_that_was_answered(recipe: Path, tm
         cut = str(tmp_path / "cut")
         longer = ["exam.max_new_tokens=120", "evaluation.max_new_tokens=120"]  # so are the server's replies
         command = ["learn", str(recipe), *teacher, *longer, "rounds.limit=1", "--out", cut]
-        killed = run_cli(*command, kill=("tutelage.teacher.ledger.Ledger.write", 8))
-        assert killed.returncode == -9, killed.stderr
+        kill = ("tutelage.teacher.books.ledger.Ledger.commit", 12)
+        codes, said = run_all([(command, kill)])
+        assert codes == [-9], said
         database = sqlite3.connect(tmp_path / "cut" / "teacher.sqlite")
-        answered = {row[0] for row in database.execute("SELECT question FROM replies WHERE error IS NULL")}
-        assert len(answered) == 7
+        answered = {row[0] for row in database.execute("SELECT DISTINCT call FROM samples")}
+        assert 0 < len(answered) < 30
         before = len(server.requests)
-        killed = run_cli("resume", cut, kill=("tutelage.rounds.study._Log.add", 2))
-        assert killed.returncode == -9, killed.stderr
-        asked = len(server.requests) - before
-        assert asked == 30 - 7  # what was not committed when it died, and nothing else
-        assert run_cli("resume", cut).returncode == 0
-        assert len(server.requests) == before + asked
         whole = [*command[:-1], str(tmp_path / "whole")]
-        assert run_cli(*whole).returncode == 0
+        kill = ("tutelage.rounds.study._Log.add", 2)
+        codes, said = run_all([(["resume", cut], kill), (["resume", cut], None), (whole, None)])
+        assert codes == [-9, 0, 0], said
+        asked = len(server.requests) - before
+        assert asked == 30 - len(answered) + 30  # what was not committed when it died, and the whole run's
     expected, seen = contents(tmp_path / "whole"), contents(tmp_path / "cut")
     assert [name for name, content in expected.items() if content != seen[name]] == []
 
@@ -219,11 +213,12 @@ def test_a_run_resumes_from_another_folder(
 
 
 def test_a_start_that_was_cut_short_is_started_again(recipe: Path, tmp_path: Path) -> None:
-    killed = run_cli("learn", str(recipe), "--out", str(tmp_path / "run"), kill=("tutelage.rounds.run.write_text", 1))
-    assert killed.returncode == -9, killed.stderr
+    command = ["learn", str(recipe), "rounds.limit=1", "--out", str(tmp_path / "run")]
+    codes, said = run_all([(command, ("tutelage.rounds.run.write_text", 1))])
+    assert codes == [-9], said
     assert (tmp_path / "run" / "questions.jsonl").is_file()
-    again = run_cli("learn", str(recipe), "rounds.limit=1", "--out", str(tmp_path / "run"))
-    assert again.returncode == 0, again.stderr
+    codes, said = run_all([(command, None)])
+    assert codes == [0], said
 
 
 def test_a_test_question_that_got_into_the_training_split_stops_everything(recipe: Path, tmp_path: Path) -> None:
@@ -249,3 +244,16 @@ def test_a_full_disk_at_a_checkpoint_is_one_clear_error(
         learn(read_recipe(recipe, ["rounds.limit=1"]), tmp_path / "run")
     assert "tutelage resume" in str(error.value)
     assert not list((tmp_path / "run").rglob("*.partial"))
+
+
+def test_a_run_that_failed_resumes_in_the_same_process(recipe: Path, tmp_path: Path) -> None:
+    with OpenAIServer() as server:
+        teacher = ["teacher.kind=openai", "teacher.model=m", f"teacher.base_url={server.url}", "rounds.limit=1"]
+        longer = ["exam.max_new_tokens=120", "evaluation.max_new_tokens=120", "teacher.budget.requests=3"]
+        with pytest.raises(BudgetError, match=r"teacher\.budget\.requests is 3") as raised:
+            learn(read_recipe(recipe, [*teacher, *longer]), tmp_path / "run")
+        assert len(server.requests) == 3
+        run = resume(tmp_path / "run", ["teacher.budget.requests=100"])  # while the error is held, traceback and all
+        assert raised.value is not None
+        assert len(server.requests) == 30
+    assert run.workspace.outcome.is_file()
