@@ -19,6 +19,7 @@ from tutelage.rounds.feedback import check_no_test_question, questions_to_ask, s
 from tutelage.rounds.run import Run
 from tutelage.student.model import Student
 from tutelage.teacher.protocol import Reply, Request
+from tutelage.workspace import read_json
 
 LONGER = (
     "exam.max_new_tokens=120",
@@ -62,6 +63,32 @@ def test_each_reply_gets_its_verdict(recipe: Path, tmp_path: Path, tiny_student:
     assert sorted_replies[1].text == "2 + 3 = 6.\nAnswer: 6"
 
 
+def test_a_recipe_may_keep_replies_that_tell_of_the_prompt(
+    recipe: Path, tmp_path: Path, tiny_student: Student
+) -> None:
+    run = tutor_run(recipe, tmp_path, "teacher.drop_leaks=false")
+    [kept] = sort(run, tiny_student, "The hint says 5, so 2 + 3 = 5.\nAnswer: 5")
+    assert kept.verdict == "kept"
+
+
+def test_trivial_differences_make_no_other_rationale(recipe: Path, tmp_path: Path, tiny_student: Student) -> None:
+    run = tutor_run(recipe, tmp_path)
+    same = ["Ann's 2 pens + 3 = 5", "Ann’s 2 pens + 3 = 5.", "ann's  2 pens + 3 = 5 !", "Ann's 2 pens\n+ 3 = 5"]
+    verdicts = [one.verdict for one in sort(run, tiny_student, *(f"{text}\nAnswer: 5" for text in same))]
+    assert verdicts == ["kept", "repeated", "repeated", "repeated"]
+    others = ["2 + 3 = 5.", "2 - -3 = 5.", "2.3 + 2.7 = 5."]
+    verdicts = [one.verdict for one in sort(run, tiny_student, *(f"{text}\nAnswer: 5" for text in others))]
+    assert verdicts == ["kept"] * 3
+
+
+def test_a_reply_cut_off_before_its_answer_says_so(recipe: Path, tmp_path: Path, tiny_student: Student) -> None:
+    run = tutor_run(recipe, tmp_path)
+    request = Request(QUESTION, None, "", 4, 1)
+    reply = Reply(("First we take the pens that", "I do not know."), ("length", "stop"))
+    sorted_replies = sort_replies(run, tiny_student, request, reply, "teacher")
+    assert [one.verdict for one in sorted_replies] == ["cut off", "no answer"]
+
+
 def test_a_failed_request_is_told_and_teaches_nothing(recipe: Path, tmp_path: Path, tiny_student: Student) -> None:
     run = tutor_run(recipe, tmp_path)
     request = Request(QUESTION, None, "", 4, 1)
@@ -94,6 +121,15 @@ def test_an_api_teacher_sees_the_mistake_and_the_gold_answer(
         overrides = ["teacher.kind=openai", "teacher.model=m", f"teacher.base_url={server.url}", *LONGER]
         run = learn(read_recipe(recipe, overrides), tmp_path / "run")
         first, second = feedback(run, 1), feedback(run, 2)
+    sums = [read_json(run.round(number).summary)["feedback"] for number in (1, 2)]
+    assert sums[0]["without_feedback"] == {"requests": 30, "successes": len({c.question_id for c in first})}
+    assert sums[0]["with_feedback"] == {"requests": 0, "successes": 0}
+    assert sums[1]["with_feedback"]["requests"] == len({c.question_id for c in second}) > 0
+    assert sums[1]["without_feedback"]["requests"] == 0
+    assert [one["leaks"] for one in sums] == [0, 0]
+    assert [one["set_aside"] for one in sums] == [0, 0]
+    assert sums[0]["prompt_tokens"] == 20 * 30
+    assert sums[0]["cost"] is None
     assert {correction.verdict for correction in first} <= {"kept", "repeated", "too long"}
     asked = [str(request["messages"]) for request in server.requests]
     assert len(asked) == len({c.question_id for c in first}) + len({c.question_id for c in second})
