@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from collections import deque
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -30,6 +32,7 @@ from tutelage.teacher.openai import wire
 from tutelage.teacher.openai.client import OpenAITeacher
 from tutelage.teacher.protocol import Outcome, Request, Sample, Usage, sample_keys
 
+KEY = "sk-very-secret-0123456789"
 PRICE = PriceSettings(input=Decimal(2), output=Decimal(8))
 
 
@@ -214,6 +217,16 @@ def test_a_refused_request_is_set_aside_and_a_wrong_result_is_no_crash(run: Run)
     assert failures == [("own/1", "bad request", 1), ("own/2", "damaged reply", 2), ("own/3", "server error", 2)]
 
 
+def test_a_choice_that_a_provider_broke_down_in_is_no_sign_of_an_ignored_n(run: Run) -> None:
+    choices = [{"message": {"content": "good"}}, {"message": {"content": None}, "finish_reason": "error"}]
+    with BatchServer() as server:
+        server.line_results = {"What is 1 + 1": {"response": {"status_code": 200, "body": {"choices": choices}}}}
+        teacher = batch_teacher(server, lines=2)
+        run.ask(teacher, requests(5))
+        assert teacher._abilities.honours_n
+    assert run.reasons == dict.fromkeys(run.reasons)
+
+
 def test_from_an_endpoint_that_ignores_n_the_missing_samples_are_asked_for_alone(run: Run) -> None:
     wanted = requests(6, replies=3)
     with BatchServer(ignores_n=True) as server:
@@ -327,6 +340,39 @@ def test_a_batch_that_is_refused_for_good_stops_the_run(run: Run, problem: dict[
     assert len(server.billed) == 4
 
 
+@pytest.mark.parametrize("code", ["odd", "token_limit_exceeded"])
+def test_what_a_batch_was_refused_for_shows_no_key(run: Run, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    refusal = [{"code": code, "message": f"Odd {KEY} \ud83d.", "line": None}]
+    odd = pytest.raises(TeacherError, match=r"Odd \*\*\* \ufffd")
+    with BatchServer(refusals=deque([refusal])) as server, odd as caught:
+        run.ask(batch_teacher(server), requests(1))
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+    assert not any(KEY.encode() in path.read_bytes() for path in run.path.parent.iterdir())
+
+
+def test_the_words_for_an_expired_line_can_be_written_and_show_no_key(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    error = {"code": "batch_expired", "message": f"Late: {KEY} \ud83d"}
+    with BatchServer(line_results={"What is 1 + 1": {"error": error}}) as server:
+        run.ask(batch_teacher(server, retries=0), requests(3))
+    assert run.reasons == {"own/0": None, "own/1": "Late: *** \ufffd", "own/2": None}
+
+
+@pytest.mark.parametrize("step", ["upload", "create", "list"])
+def test_too_many_requests_a_minute_is_no_batch_too_large(run: Run, step: Step) -> None:
+    slow_down = (429, {"error": {"message": "Too many requests in 1 minute"}})
+    with BatchServer(answers={step: deque([slow_down]), "poll": deque([(500, "no")])}) as server:
+        if step == "list":  # which is only asked for once a batch may have been handed in
+            server.answers["create"] = deque([(500, "no")])
+        teacher = batch_teacher(server)
+        run.ask(teacher, requests(4))
+        run.check(server, teacher, requests(4))
+        assert len(server.batches) == 1
+
+
 @pytest.mark.parametrize("step", ["upload", "create"])
 @pytest.mark.parametrize(
     ("status", "error", "said"),
@@ -362,6 +408,17 @@ def test_faults_in_passing_are_waited_out_and_a_lost_reply_hands_nothing_in_twic
         run.ask(teacher, wanted)
         run.check(server, teacher, wanted)
         assert len(server.batches) == 1
+
+
+def test_a_minute_without_the_endpoint_ends_no_batch(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Random, "uniform", lambda _self, low, high: (low + high) / 2)
+    away: deque[tuple[int, Any]] = deque([(503, "away")] * 5)
+    clock, wanted = Clock(), requests(2)
+    with BatchServer(answers={"poll": away}) as server:
+        teacher = batch_teacher(server, clock)
+        run.ask(teacher, wanted)
+        run.check(server, teacher, wanted)
+    assert clock.now > 60
 
 
 def test_an_endpoint_that_stays_broken_stops_the_run_and_the_next_start_goes_on(run: Run) -> None:

@@ -144,6 +144,22 @@ def test_no_choices_are_no_sign_of_an_ignored_n(server: OpenAIServer) -> None:
     assert [body["n"] for body in server.requests] == [3, 3]
 
 
+def test_a_choice_that_a_provider_broke_down_in_is_no_sign_of_an_ignored_n(
+    server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, broken = openai_server.answered, {"message": {"content": None}, "finish_reason": "error"}
+
+    def answered(body: dict[str, Any], *more: Any) -> dict[str, Any]:
+        reply = good(body, *more)
+        if len(server.requests) == 1:
+            reply["choices"][1] = broken
+        return reply
+
+    monkeypatch.setattr(openai_server, "answered", answered)
+    notes = converse(teacher(server, concurrency=1), some(2, 3))
+    assert [call.places for call in notes.begun] == [(0, 1, 2), (2,), (0, 1, 2)]
+
+
 def test_more_choices_than_asked_for_are_left_out(server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> None:
     good = openai_server.answered({"model": "tiny", "messages": [{"content": "a"}], "n": 5})
     monkeypatch.setattr(openai_server, "answered", lambda *_: good)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from tutelage.config import OpenAITeacherSettings
-from tutelage.teacher.openai import faults
+from tutelage.teacher.openai import faults, wire
+from tutelage.teacher.openai.exchange import Answer
 from tutelage.teacher.openai.faults import Fault
 from tutelage.teacher.openai.keys import Endpoint
 from tutelage.teacher.protocol import FailureKind
@@ -70,6 +71,10 @@ def test_each_status_has_its_kind(status: int, kind: FailureKind, passing: bool)
         (told(429, "You exceeded your current quota", "insufficient_quota"), "no money or quota"),
         (told(429, "You exceeded your current quota", None, kind="insufficient_quota"), "no money or quota"),
         (told(402), "no money or quota"),
+        (told(400, "Your credit balance is too low to access the Anthropic API."), "no money or quota"),
+        (told(403, "The team has either used all available credits or reached its limit."), "no money or quota"),
+        (told(401, "Insufficient Balance"), "no money or quota"),
+        (told(407), "HTTPS_PROXY"),
         (told(400, "Unsupported parameter: 'stop'", "unsupported_parameter", "stop"), "takes other parameters"),
         (told(308), "new address"),
     ],
@@ -79,6 +84,11 @@ def test_what_would_fail_every_request_says_what_to_do(fault: Fault, advice: str
     assert advice in fault.stop
     assert fault.detail in fault.stop
     assert "tutelage resume" in fault.stop
+
+
+def test_what_is_not_found_may_be_another_thing_than_the_model() -> None:
+    fault = told(400, "The model does not support the given prompt: input not found")
+    assert (fault.kind, fault.stop) == ("bad request", None)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +103,12 @@ def test_what_would_fail_every_request_says_what_to_do(fault: Fault, advice: str
 def test_a_refused_content_is_no_wrong_key_and_no_refused_n(message: str, code: str) -> None:
     assert told(403, message, code) == Fault("bad request", f"HTTP 403: {message}")
     assert not told(400, message, code).refused
+
+
+def test_what_is_larger_than_a_minutes_tokens_is_set_aside() -> None:
+    message = "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 50000."
+    fault = told(429, message, "rate_limit_exceeded", kind="tokens")
+    assert (fault.kind, fault.passing, fault.refused, fault.stop) == ("bad request", False, False, None)
 
 
 @pytest.mark.parametrize("status", [400, 422])
@@ -202,6 +218,22 @@ def test_the_key_is_blotted_out(before: str, after: str, status: int) -> None:
         assert KEY not in f"{fault.detail}{fault.stop}"
         assert len(fault.detail) <= 303
         f"{fault.detail}{fault.stop}".encode()
+
+
+@given(st.text("x ", max_size=120), st.sampled_from([200, 400, 500]))
+def test_an_excerpt_that_cuts_the_key_shows_only_whose_it_may_be(before: str, status: int) -> None:
+    reply = Answer(status, {}, f"{before}{KEY} and more".encode())
+    try:
+        fault = faults.of_status(status, reply.value(), ENDPOINT)
+    except wire.DamagedReplyError as error:
+        fault = faults.of_exception(error, ENDPOINT)
+    assert KEY[:9] not in f"{fault.detail}{fault.stop}"
+
+
+def test_a_key_with_quotes_is_blotted_out_where_they_are_escaped() -> None:
+    key = "it's\\a\"key"
+    fault = faults.of_status(500, {"error": {"said": key}}, Endpoint(SETTINGS, ENDPOINT.url, SecretStr(key)))
+    assert fault.detail == "HTTP 500: {'said': '***'}"
 
 
 @given(st.integers(100, 999), st.recursive(st.none() | st.text() | st.integers(), lambda inner: st.lists(inner)))

@@ -105,9 +105,42 @@ def test_halves_once_for_all_that_were_in_flight(most: int, wells: int, random: 
             new.append(gate.halvings)
         gate.leave(0.0, random.choice(FEELINGS), entered=old.pop())
         assert gate.concurrency == halved
-    new = new or enters(gate, 0.0, 1)
-    gate.leave(0.0, "pushed back", entered=new.pop())
+    new = new or enters(gate, 1.0, 1)
+    gate.leave(1.0, "pushed back", entered=new.pop())
     assert gate.concurrency == max(1, halved // 2)
+
+
+def test_calls_are_spaced_out_where_one_at_a_time_is_too_many() -> None:
+    gate, now = Gate(1), 0.0
+    for wait in (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0):
+        gate.leave(now, "pushed back", entered=enters(gate, now, 1)[0])
+        assert gate.enter(now, 1) == wait
+        now += wait
+    gate.leave(now + 1, "well", entered=enters(gate, now, 1)[0])
+    assert gate.enter(now + 1, 1) == 59.0
+    now += 60.0
+    gate.leave(now, "well", entered=enters(gate, now, 1)[0])
+    assert gate.enter(now, 1) == 45.0
+    for _ in range(30):
+        now += 60.0
+        gate.leave(now, "well", entered=enters(gate, now, 1)[0])
+    enters(gate, now, 1)
+
+
+@given(st.floats(0.05, 5.0), st.floats(1.0, 20.0))
+def test_most_calls_go_well_at_a_server_that_takes_few_and_does_not_say_when(rate: float, burst: float) -> None:
+    gate = Gate(64)
+    now, tokens, well, pushed = 0.0, burst, 0, 0
+    while well < 200:
+        wait = gate.enter(now, 1)
+        assert wait is not None
+        if wait == 0.0:
+            good = tokens >= 1.0
+            tokens, well, pushed = tokens - good, well + good, pushed + (not good)
+            gate.leave(now, "well" if good else "pushed back")
+        now, tokens = now + wait, min(burst, tokens + wait * rate)
+    assert pushed < well / 2 + 10
+    assert now < 4 * 200 / rate
 
 
 def test_a_failure_says_nothing_about_the_server() -> None:

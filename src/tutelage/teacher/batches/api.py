@@ -31,6 +31,9 @@ _PAGE = 100
 _FILE_SECONDS = 3600.0
 """What a file of a hundred megabytes may take on a slow line."""
 _MOST_BYTES_A_LINE = 64 * 2**20
+_CALMLY = 5
+"""Doublings of the wait between two tries while a batch is under way: it has all day, and a minute without the server
+ends nothing."""
 
 
 class TooMuchError(Exception):
@@ -110,7 +113,7 @@ class BatchApi:
             with self._faults():
                 return read_state(await self._send("GET", f"/batches/{batch}"))
 
-        return await self._patiently(once)
+        return await self._patiently(once, _CALMLY)
 
     async def cancel(self, batch: str) -> None:
         """Asks to end a batch; what it has done by then stays. One that has ended already is left alone."""
@@ -159,7 +162,7 @@ class BatchApi:
             if tries:
                 await self._pause(backoff(tries, self._random))
             with contextlib.suppress(GoneError):
-                return await self._patiently(once)
+                return await self._patiently(once, _CALMLY)
         raise GoneError(f"the endpoint does not know the file {file}")
 
     async def _page(self, after: str | None) -> tuple[dict[str, object], bool]:
@@ -182,7 +185,8 @@ class BatchApi:
         url: URL = self._endpoint.at(path).update_query(query or {})
         answer = await send(self._client, method, url, **options)
         if not answer.good:
-            raise self._refusal(answer, path, one=path.count("/") > 1)
+            one = path.count("/") > 1
+            raise self._refusal(answer, path, one, hands_in=method == "POST" and not one)
         value = answer.value()
         if fault := faults.of_body(value, self._endpoint):
             raise _FaultError(fault)
@@ -190,11 +194,11 @@ class BatchApi:
             raise DamagedReplyError(f"no object in {str(value)[:100]!r}")
         return value
 
-    def _refusal(self, answer: Answer, path: str, one: bool) -> Exception:
+    def _refusal(self, answer: Answer, path: str, one: bool, hands_in: bool = False) -> Exception:
         """What a bad status means; one: the address is that of one batch or one file."""
         value = answer.value()
         fault = faults.of_status(answer.status, value, self._endpoint)
-        if not one and (answer.status == 413 or (400 <= answer.status < 500 and says_too_much(json.dumps(value)))):
+        if hands_in and 400 <= answer.status < 500 and says_too_much(json.dumps(value), answer.status):
             return TooMuchError(fault.detail)
         if answer.status == 404 and one:
             return GoneError(fault.detail)
@@ -213,7 +217,7 @@ class BatchApi:
             # The error stays off every traceback: it may hold the request with its headers.
             raise _FaultError(faults.of_exception(error, self._endpoint)) from None
 
-    async def _patiently(self, once: Callable[[], Awaitable[Result]]) -> Result:
+    async def _patiently(self, once: Callable[[], Awaitable[Result]], doublings: int = 0) -> Result:
         tries = 0
         while True:
             try:
@@ -226,7 +230,7 @@ class BatchApi:
                     or f"The teacher's batch API at {self._endpoint.url} fails ({fault.detail}). "
                     "What came and what is handed in is kept; `tutelage resume` goes on with it."
                 )
-            await self._pause(max(pause or 0.0, backoff(tries, self._random)))
+            await self._pause(max(pause or 0.0, backoff(doublings + tries, self._random)))
             tries += 1
 
 

@@ -14,6 +14,7 @@ from tutelage.teacher.batches.state import Problem, State
 from tutelage.teacher.openai import faults
 from tutelage.teacher.openai.faults import Fault
 from tutelage.teacher.openai.keys import Endpoint
+from tutelage.teacher.openai.learning import learn_from_reply
 from tutelage.teacher.protocol import Outcome, Usage
 
 COMMIT = 1000
@@ -72,6 +73,8 @@ class Harvest:
             result, usage = read_result(found[1], self.endpoint)
             if isinstance(result, Fault):
                 result = self.queue.learn(result, batch.lines.get(number), places)
+            else:
+                learn_from_reply(result, len(places), self.queue.abilities)
             kept[number] = outcome(result, usage, places)
             results[number] = result if isinstance(result, Fault) else len(kept[number].samples)
             if len(kept) >= COMMIT:
@@ -93,7 +96,7 @@ class Harvest:
 
     def _take_refusal(self, batch: Out, state: State) -> str | None:
         """The endpoint refused a batch as a whole: for its size, for some of its lines, or for all of them."""
-        too_much = next((problem.message for problem in state.problems if problem.too_much), None)
+        too_much = next((self._said(problem) for problem in state.problems if problem.too_much), None)
         if not batch.lines or too_much is not None:
             self.book.forget(batch.id)
             self.queue.put_back(batch.lines.values())
@@ -109,7 +112,7 @@ class Harvest:
         return None
 
     def _stop(self, batch: Out, state: State, advice: str | None) -> None:
-        said = state.problems[0].message if state.problems else "it gives no reason"
+        said = self._said(state.problems[0]) if state.problems else "it gives no reason"
         if advice is None and state.problems:
             advice = self._fault(state.problems[0]).stop
         stop = advice or (
@@ -117,6 +120,9 @@ class Harvest:
             'teacher.road to "direct"; then `tutelage resume`.'
         )
         self.give_up(batch, Fault("stopped", f"the batch was refused: {said}", stop=stop))
+
+    def _said(self, problem: Problem) -> str:
+        return faults.shown(problem.message, self.endpoint)
 
     def _fault(self, problem: Problem) -> Fault:
         said = {"error": {"code": problem.code, "message": problem.message, "param": problem.param}}

@@ -67,7 +67,7 @@ def read_result(value: dict[str, object], endpoint: Endpoint) -> tuple[wire.Resp
     error, response = value.get("error"), value.get("response")
     if not isinstance(response, dict):
         if isinstance(error, dict) and error.get("code") in ("batch_expired", "batch_cancelled"):
-            return Fault("expired", str(error.get("message") or error["code"])), Usage()
+            return Fault("expired", faults.shown(str(error.get("message") or error["code"]), endpoint)), Usage()
         return faults.of_status(500, {"error": error or "no response"}, endpoint), Usage()
     status, body = response.get("status_code"), response.get("body")
     if not isinstance(status, int) or status < 200:  # seen: 0, where the request never left the batch

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from tutelage.config import OpenAITeacherSettings
-from tutelage.progress import say
 from tutelage.teacher.batches.lines import Ask, Line
 from tutelage.teacher.openai.faults import Fault
+from tutelage.teacher.openai.learning import curable, learn
 from tutelage.teacher.openai.wire import Abilities
 from tutelage.teacher.protocol import FailureKind, Request, Wanted
 
@@ -49,16 +49,8 @@ class Queue:
 
     def learn(self, fault: Fault, line: Line | None, places: tuple[int, ...]) -> Fault:
         """The fault of a call, after remembering what it teaches of the endpoint; line: None if another process's."""
-        if not _curable(fault, line, places):
-            return fault
-        if fault.dislikes == "max_tokens":
-            self.abilities.max_tokens_name = "max_completion_tokens"
-        elif fault.dislikes == "n":
-            self.abilities.honours_n = False
-        elif self.abilities.takes_sampling:
-            say(f"Note: {self.settings.model} takes no temperature or top_p; it is asked without ({fault.detail}).")
-            self.abilities.takes_sampling = False
-        return replace(fault, kind="bad request", refused=True, stop=None)
+        sent = Abilities() if line is None else line.sent
+        return learn(fault, sent, len(places), self.abilities, self.settings.model)
 
     def go_on(self, lines: Mapping[int, Line], results: Mapping[int, int | Fault]) -> None:
         """What came of lines: how many samples, or a fault. What is missing waits for the next batch, or is given up.
@@ -73,7 +65,7 @@ class Queue:
             if isinstance(came, Fault):
                 self._failed(line, came)
             else:
-                if line.alone_to_see or came < len(line.places):
+                if line.alone_to_see:
                     self.abilities.honours_n = False
                 self._one_by_one(line.ask, line.places[came:])
             if not line.ask.left:
@@ -85,7 +77,7 @@ class Queue:
         if len(places) > 1 and (maybe_n or fault.dislikes == "n"):
             # Maybe for its n, maybe for something else: asking for one sample tells.
             self._one_by_one(line.ask, places, alone_to_see=True)
-        elif _curable(fault, line, places):
+        elif curable(fault, line.sent, len(places)):
             self._add(Line(line.ask, places, line.tries))
         elif (fault.passing or fault.kind in _ASKED_AGAIN) and line.tries < self.settings.retries:
             self._add(Line(line.ask, places, line.tries + 1))
@@ -112,11 +104,3 @@ class Queue:
     def _add(self, line: Line) -> None:
         line.ask.left += 1
         self._again.append(line)
-
-
-def _curable(fault: Fault, line: Line | None, places: tuple[int, ...]) -> bool:
-    """Whether the endpoint may take the same call when it is written otherwise."""
-    sent = Abilities() if line is None else line.sent
-    if fault.dislikes == "max_tokens":
-        return sent.max_tokens_name == "max_tokens"
-    return (fault.dislikes == "sampling" and sent.takes_sampling) or (fault.dislikes == "n" and len(places) > 1)

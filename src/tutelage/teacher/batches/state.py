@@ -12,8 +12,9 @@ from tutelage.teacher.openai.wire import DamagedReplyError
 MARK = "tutelage"
 """The name of the mark in a batch's metadata."""
 _ENDS = frozenset(("completed", "failed", "expired", "cancelled"))
-_TOO_MUCH = re.compile(
-    r"token_limit_exceeded|enqueued token|request_too_large|file_too_large|too large"
+_TOO_MUCH_AT_ONCE = re.compile(r"token_limit_exceeded|enqueued token", re.IGNORECASE)
+_TOO_LARGE = re.compile(
+    r"request_too_large|file_too_large|too large"
     r"|too many (?:requests|lines|tasks) in|maximum (?:file size|number of (?:requests|lines|tasks))",
     re.IGNORECASE,
 )
@@ -54,9 +55,14 @@ class State:
         return self.status in _ENDS
 
 
-def says_too_much(text: str) -> bool:
-    """Whether an endpoint's words refuse a batch for its size, or for what the account has under way with it."""
-    return _TOO_MUCH.search(text) is not None
+def says_too_much(text: str, status: int = 400) -> bool:
+    """Whether an endpoint's words refuse a batch for its size, or for what the account has under way with it.
+
+    status: of HTTP. Too many requests in a minute (429) are something else.
+    """
+    if status == 413 or _TOO_MUCH_AT_ONCE.search(text):
+        return True
+    return status != 429 and _TOO_LARGE.search(text) is not None
 
 
 def read_id(value: object) -> str:

@@ -17,6 +17,7 @@ from tutelage.progress import say
 from tutelage.teacher.openai import faults, keys, wire
 from tutelage.teacher.openai.exchange import limits, send, session
 from tutelage.teacher.openai.faults import Fault
+from tutelage.teacher.openai.learning import curable, learn, learn_from_reply
 from tutelage.teacher.openai.limiter import Limiter, Slot, backoff
 from tutelage.teacher.openai.stopping import Stop, StoppedError
 from tutelage.teacher.protocol import Outcome, Recorder, Request, Usage, Wanted, sample_keys
@@ -123,8 +124,6 @@ class _Conversation:
         """Asks for all samples at once; the places still to be asked for one by one, or why none should be."""
         answer = await self._answer(request, known_as, places)
         if isinstance(answer, int):
-            if answer < len(places):
-                self.abilities.honours_n = False
             return places[answer:], None
         if not answer.refused:
             return places, answer.detail
@@ -183,15 +182,14 @@ class _Conversation:
         if isinstance(result, wire.Response):
             usage = result.usage
             if result.samples:
+                learn_from_reply(result, len(places), self.abilities)
                 samples = dict(zip(places, result.samples, strict=False))
                 await self.recorder.end(number, Outcome(samples, usage))
                 return len(samples)
             result = Fault("no choices", "the reply has no choices")
-        learned = self._learn(result, sent)
-        if learned or (result.dislikes == "n" and len(places) > 1):
-            result = replace(result, kind="bad request", refused=True, stop=None)
+        result = learn(result, sent, len(places), self.abilities, self.settings.model)
         await self.recorder.end(number, Outcome({}, usage, result.kind, result.detail))
-        return None if learned else result
+        return None if result.dislikes != "n" and curable(result, sent, len(places)) else result
 
     async def _exchange(self, data: bytes, header: dict[str, str], slot: Slot) -> wire.Response | Fault:
         """What a body brings over the network; the slot hears how the server feels."""
@@ -215,18 +213,6 @@ class _Conversation:
             slot.feels("pushed back" if result.kind in faults.PUSHES_BACK else "failed", pause)
             self._tell_of(pause)
         return result
-
-    def _learn(self, fault: Fault, sent: wire.Abilities) -> bool:
-        """Whether the endpoint may take the same request without what it disliked; it is remembered."""
-        if fault.dislikes == "max_tokens" and sent.max_tokens_name == "max_tokens":
-            self.abilities.max_tokens_name = "max_completion_tokens"
-            return True
-        if fault.dislikes == "sampling" and sent.takes_sampling:
-            if self.abilities.takes_sampling:
-                say(f"Note: {self.settings.model} takes no temperature or top_p; it is asked without ({fault.detail}).")
-            self.abilities.takes_sampling = False
-            return True
-        return False
 
     def _tell_of(self, pause: float | None) -> None:
         if pause is not None and pause > _LONG_PAUSE and not self.told_of_pause:

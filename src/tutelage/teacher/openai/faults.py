@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ PUSHES_BACK: frozenset[FailureKind] = frozenset(("rate limit", "overloaded"))
 
 _AGAIN = "What came before is kept; then `tutelage resume`."
 _LONGEST = 300
+_START_OF_A_KEY = 8
+"""So many of its first characters say no more than whose it is, such as "sk-proj-"."""
 # The service's own codes (https://platform.openai.com/docs/guides/error-codes), which others copy.
 _WRONG_KEY = {"invalid_api_key"}
 _NO_MODEL = {"model_not_found", "invalid_model"}
@@ -35,9 +38,16 @@ _NO_QUOTA = {"insufficient_quota", "billing_hard_limit_reached"}
 _NO_SUCH_PARAMETER = {"unsupported_parameter", "unsupported_value", "unknown_parameter"}
 # Google's compatible endpoint says it with a 400 and no code.
 _WRONG_KEY_SAID = re.compile(r"api key (?:is )?not valid|(?:invalid|incorrect) api key", re.IGNORECASE)
+# Anthropic's compatible endpoint says it with a 400 and no code of its own, xAI's with a 403.
+_NO_QUOTA_SAID = re.compile(
+    r"credit balance is too low|used all available credits|insufficient (?:balance|credits?)\b", re.IGNORECASE
+)
+_TOO_LARGE_EVER = re.compile(r"request too large", re.IGNORECASE)
+"""With a 429: one request of more tokens than the account may use in a minute."""
 # transformers' server says it with a 400, and vLLM and Ollama in words of their own.
 _NO_MODEL_SAID = re.compile(
-    r"pinned to ['\"]|\bmodel\b[^.]{0,200}\b(?:not found|does not exist|not exist)|unknown model|no such model",
+    r"pinned to ['\"]|\bmodel\s+['\"`“]?[^\s'\"`”]+['\"`”]?\s+(?:was |is )?(?:not found|does not exist)"
+    r"|unknown model|no such model",
     re.IGNORECASE,
 )
 # A refusal of what was asked, and not of who asks; "Your account was flagged" is none.
@@ -97,11 +107,13 @@ def of_status(status: int, value: object, endpoint: Endpoint) -> Fault:
     value: its body, as parsed JSON or as text; for a batch's line the `body` of its response, or its `error`.
     """
     said = _said(value)
-    detail = _shown(f"HTTP {status}: {said.message}", endpoint)
+    detail = shown(f"HTTP {status}: {said.message}", endpoint)
     dislikes = _dislikes(status, said)
     advice = _advice(status, said, endpoint)
     if advice is not None:
         return Fault("stopped", detail, dislikes, stop=_stop(advice, detail))
+    if status == 429 and _TOO_LARGE_EVER.search(said.message):
+        return Fault("bad request", detail)
     return Fault(_kind(status), detail, dislikes, status in (400, 422) and not _moderated(said))
 
 
@@ -118,7 +130,7 @@ def of_body(value: object, endpoint: Endpoint) -> Fault | None:
 def of_exception(error: Exception, endpoint: Endpoint) -> Fault:
     """The fault behind an exception of the HTTP client while a request was sent or its reply read."""
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.ClientHttpProxyError):
-        detail = _shown(f"connection failed: {error}", endpoint)
+        detail = shown(f"connection failed: {error}", endpoint)
         where = f"The teacher at {endpoint.url} cannot be reached"
         return Fault(
             "no connection", detail, stop=_stop((where, "Start the server, or mend teacher.base_url."), detail)
@@ -126,13 +138,20 @@ def of_exception(error: Exception, endpoint: Endpoint) -> Fault:
     if isinstance(error, TimeoutError):
         return Fault("timed out", "timed out")
     if isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError | OSError):
-        return Fault("broken connection", _shown(f"connection failed: {error}", endpoint))
+        return Fault("broken connection", shown(f"connection failed: {error}", endpoint))
     return damaged(str(error) or type(error).__name__, endpoint)
 
 
 def damaged(reason: str, endpoint: Endpoint) -> Fault:
     """A reply that is not what the protocol says; reason: in what."""
-    return Fault("damaged reply", _shown(f"the reply is not what the protocol says: {reason}", endpoint))
+    return Fault("damaged reply", shown(f"the reply is not what the protocol says: {reason}", endpoint))
+
+
+def shown(text: str, endpoint: Endpoint) -> str:
+    """One short line of what an endpoint said, that holds nothing secret and can be written as UTF-8."""
+    text = _without(endpoint.key.get_secret_value(), text[: 100 * _LONGEST])
+    text = " ".join(clean_text(text).split())
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
 
 
 def _kind(status: int) -> FailureKind:
@@ -146,6 +165,10 @@ def _kind(status: int) -> FailureKind:
 def _advice(status: int, said: _Said, endpoint: Endpoint) -> tuple[str, str] | None:
     """What happened and what to do, where every further request would fail alike."""
     settings, url = endpoint.settings, endpoint.url
+    if _has_no_quota(status, said):
+        return f"The account at {url} has no money or quota left", "Top it up."
+    if status == 407:
+        return f"The proxy to {url} wants a name and a password", "Mend its address in HTTP_PROXY or HTTPS_PROXY."
     if _refuses_key(status, said):
         return (
             f"The teacher at {url} refuses the key in {key_place(settings)}",
@@ -159,8 +182,6 @@ def _advice(status: int, said: _Said, endpoint: Endpoint) -> tuple[str, str] | N
         )
     if 300 <= status < 400:  # followed, the POST would become a GET, and the key might go to another host
         return f"The teacher at {url} is elsewhere", "Put its new address into teacher.base_url."
-    if status == 402 or said.codes & _NO_QUOTA:
-        return f"The account at {url} has no money or quota left", "Top it up."
     if said.codes & _NO_SUCH_PARAMETER:
         return f"The model {settings.model!r} at {url} takes other parameters", "Choose another teacher.model."
     return None
@@ -172,6 +193,12 @@ def _refuses_key(status: int, said: _Said) -> bool:
     if status == 400:
         return bool(said.codes & _WRONG_KEY) or _WRONG_KEY_SAID.search(said.message) is not None
     return status == 401
+
+
+def _has_no_quota(status: int, said: _Said) -> bool:
+    if status == 402 or said.codes & _NO_QUOTA:
+        return True
+    return status in (400, 401, 403, 429) and _NO_QUOTA_SAID.search(said.message) is not None
 
 
 def _moderated(said: _Said) -> bool:
@@ -203,8 +230,12 @@ def _said(value: object) -> _Said:
     return _Said(str(message), codes, str(inner.get("param") or ""))
 
 
-def _shown(text: str, endpoint: Endpoint) -> str:
-    """One short line that holds nothing secret and can be written as UTF-8."""
-    key = endpoint.key.get_secret_value()
-    text = " ".join(clean_text(text.replace(key, "***") if key else text).split())
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+def _without(key: str, text: str) -> str:
+    """A text in which no key stands: not as it is, not with its quotes escaped, and not with its end cut off."""
+    if not key:
+        return text
+    for form in {key, repr(key)[1:-1], json.dumps(key)[1:-1]}:
+        text = text.replace(form, "***")
+        for length in range(len(form) - 1, _START_OF_A_KEY, -1):
+            text = text.replace(form[:length], "***")
+    return text

@@ -20,6 +20,9 @@ Feeling = Literal["well", "pushed back", "failed"]
 
 _MINUTE = 60.0
 _FIRST = 8
+_FIRST_SPACING, _LEAST_SPACING, _MOST_SPACING = 0.5, 0.05, 60.0
+"""Seconds between two calls to a server for which one at a time is too many."""
+_SPACING_KEPT = 0.75
 _BACKOFF_SECONDS = 0.5
 _MOST_BACKOFF_SECONDS = 60.0
 
@@ -72,6 +75,8 @@ class Gate:
     Concurrency starts at 8, or `most` if that is less, and stays between 1 and `most`. Each call that went well adds
     one until the first push-back; after it, as many good ones as the concurrency add one. A push-back halves it, once
     for all the calls that were in flight then: what these say later is about the load before.
+    Where one at a time is too many and the server does not say when to come again, calls are spaced out: a push-back
+    doubles the time between two, a good one takes a quarter off, until there is none and the concurrency grows again.
 
     Per minute: within any 60 seconds, [t, t + 60), never more calls and tokens are let in than the limits given. The
     only exception is one call of more tokens than the limit: it enters when no other counts, and alone. A call counts
@@ -86,6 +91,8 @@ class Gate:
         self._halvings = 0
         self._wells = 0
         self._paused_until = -math.inf
+        self._spacing = 0.0
+        self._next = -math.inf
         self._minute = _Minute(requests_per_minute, tokens_per_minute)
 
     @property
@@ -111,10 +118,11 @@ class Gate:
         """
         if self._in_flight >= self._concurrency:
             return None
-        wait = max(self._paused_until - now, self._minute.wait(now, tokens))
+        wait = max(self._paused_until - now, self._next - now, self._minute.wait(now, tokens))
         if wait > 0:
             return wait
         self._minute.count(now, tokens)
+        self._next = now + self._spacing
         self._in_flight += 1
         return 0.0
 
@@ -131,7 +139,13 @@ class Gate:
         if feeling == "pushed back":
             self._halvings += 1
             self._wells = 0
+            if self._concurrency == 1 and pause is None:
+                self._spacing = min(_MOST_SPACING, max(_FIRST_SPACING, 2 * self._spacing))
+                self._next = now + self._spacing
             self._concurrency = max(1, self._concurrency // 2)
+        elif feeling == "well" and self._spacing > 0:
+            spacing = self._spacing * _SPACING_KEPT
+            self._spacing = spacing if spacing >= _LEAST_SPACING else 0.0
         elif feeling == "well":
             self._wells += 1
             if self._halvings == 0 or self._wells >= self._concurrency:

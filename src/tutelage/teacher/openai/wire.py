@@ -38,10 +38,11 @@ class Abilities:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What one HTTP request brought; as many samples as the reply has choices, and none for one that failed."""
+    """What one HTTP request brought. choices: how many the reply has; one that failed gives no sample."""
 
     samples: tuple[Sample, ...]
     usage: Usage
+    choices: int
 
 
 def path(settings: OpenAITeacherSettings) -> str:
@@ -90,7 +91,7 @@ def read_response(value: object) -> Response:
     choices = value.get("choices") if isinstance(value, dict) else None
     if not isinstance(value, dict) or not isinstance(choices, list):
         raise DamagedReplyError(f"no choices in {str(value)[:100]!r}")
-    return Response(tuple(_samples(choices)), _usage(value.get("usage")))
+    return Response(tuple(_samples(choices)), _usage(value.get("usage")), len(choices))
 
 
 def _samples(choices: list[object]) -> Iterator[Sample]:
