@@ -164,6 +164,11 @@ def test_errors_say_what_happened_and_leave_nothing(
     assert not (tmp_path / "runs").exists()
 
 
+def test_an_error_cannot_steer_a_terminal(tutelage: Run) -> None:
+    _, _, err = tutelage("resume", "\x1b]0;x\x07")
+    assert err.startswith("Error: \\x1b]0;x\\x07 is not a run folder")
+
+
 def test_a_used_folder_is_refused_before_anything_is_loaded(tutelage: Run, tmp_path: Path, tiny_folder: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine").write_text("mine")

@@ -13,7 +13,8 @@ from rich.console import Console, RenderableType
 from tests.teacher.asking import ScriptedTeacher, numbered, request
 from tutelage.records import Mistake
 from tutelage.report.estimate import estimate_json, estimate_table
-from tutelage.report.teacher import conversation_text, ledger_table, plain
+from tutelage.report.plain import plain
+from tutelage.report.teacher import conversation_text, ledger_table
 from tutelage.rounds.estimate.calculation import CapEstimate, Estimate, RoundEstimate
 from tutelage.teacher.books.accounts import conversation, totals
 from tutelage.teacher.books.ledger import Begun, Charge, Ended, Entry, Ledger

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from rich.console import Console, RenderableType
 
 from tests.rounds.small import tutor_run
@@ -61,6 +62,16 @@ def test_what_models_write_is_shown_as_it_is() -> None:
         assert words in text
 
 
+def test_what_models_write_cannot_steer_a_terminal() -> None:
+    steering = "\x1b]0;x\x07"
+    mistake = Mistake("a", steering, steering)
+    correction = Correction("a", 2, steering, mistake, steering, steering, steering, "kept")
+    answer = Attempt("a", 0, steering, steering, steering, True, 3, True)
+    text = shown(story_panel(Story(Question("a", steering, "Yes", "yes/no"), 2, mistake, correction, answer)))
+    assert "\\x1b]0;x\\x07" in text
+    assert "\x1b" not in text
+
+
 def test_how_the_teachers_requests_fared_in_a_line(recipe: Path, tmp_path: Path) -> None:
     overrides = ["teacher.kind=openai", "teacher.model=m", "teacher.base_url=http://127.0.0.1:1/v1"]
     run = tutor_run(recipe, tmp_path, *overrides)
@@ -83,5 +94,27 @@ def test_how_the_teachers_requests_fared_in_a_line(recipe: Path, tmp_path: Path)
             ledger.write([begun, Ended(number, sample_keys(ScriptedTeacher(), one), outcome, cost, charge)])
     assert teacher_text(run, 1) == (
         "Teacher, round 1: 1 requests, 0 without a reply; 3 calls, of which failed: 1 rate limit, 1 timed out; "
-        "1 replies cut off by the limit; paid 0.2500, perhaps 0.1250 more."
+        "1 replies cut off by the limit; paid 0.25, perhaps 0.12 more."
     )
+
+
+@pytest.mark.parametrize(
+    ("cost", "usage", "charge", "words"),
+    [
+        (3_000_000, Usage(7, 3), Charge(10, 3_000_000), "; paid 0.0000030."),
+        (None, Usage(), Charge(150), "; paid unknown, perhaps 150 tokens more."),
+    ],
+)
+def test_no_money_is_rounded_to_zero_or_left_out(
+    recipe: Path, tmp_path: Path, cost: int | None, usage: Usage, charge: Charge, words: str
+) -> None:
+    overrides = ["teacher.kind=openai", "teacher.model=m", "teacher.base_url=http://127.0.0.1:1/v1"]
+    run = tutor_run(recipe, tmp_path, *overrides)
+    with Ledger(run.workspace.ledger) as ledger:
+        one, number = request(LEGS), ledger.number()
+        outcome = Outcome({0: Sample("text", "a"), 1: Sample("text", "b")}, usage)
+        begun = Begun(number, ScriptedTeacher(), Call(one, (0, 1), 100, 50), "direct", charge)
+        ledger.write([begun, Ended(number, sample_keys(ScriptedTeacher(), one), outcome, cost, charge)])
+    said = teacher_text(run, 1)
+    assert said is not None
+    assert said.endswith(words)

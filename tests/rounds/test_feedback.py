@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tutelage.recipes import read_recipe
 from tutelage.records import Correction, Question
 from tutelage.rounds import exam, feedback, learn, mistakes, start_run
 from tutelage.rounds.cast import find_files
-from tutelage.rounds.feedback import check_no_test_question, questions_to_ask, sort_replies
+from tutelage.rounds.feedback import Requests, check_no_test_question, questions_to_ask, sort_replies
 from tutelage.rounds.run import Run
 from tutelage.student.model import Student
 from tutelage.teacher.protocol import Reply, Request
@@ -63,9 +64,7 @@ def test_each_reply_gets_its_verdict(recipe: Path, tmp_path: Path, tiny_student:
     assert sorted_replies[1].text == "2 + 3 = 6.\nAnswer: 6"
 
 
-def test_a_recipe_may_keep_replies_that_tell_of_the_prompt(
-    recipe: Path, tmp_path: Path, tiny_student: Student
-) -> None:
+def test_a_recipe_may_keep_replies_that_tell_of_the_prompt(recipe: Path, tmp_path: Path, tiny_student: Student) -> None:
     run = tutor_run(recipe, tmp_path, "teacher.drop_leaks=false")
     [kept] = sort(run, tiny_student, "The hint says 5, so 2 + 3 = 5.\nAnswer: 5")
     assert kept.verdict == "kept"
@@ -103,6 +102,18 @@ def test_without_feedback_the_same_questions_are_asked_but_no_mistake_is_shown(r
     assert [question.id for question, _ in with_feedback] == [question.id for question, _ in without]
     assert all(mistake in mistakes(shown, 2) for _, mistake in with_feedback)
     assert all(mistake is None for _, mistake in without)
+
+
+def test_an_error_in_a_prompt_leaves_no_question_out_unseen(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise IndexError("in a prompt")
+
+    run = tutor_run(recipe, tmp_path, "teacher.kind=openai", "teacher.model=m")
+    monkeypatch.setattr(import_module("tutelage.rounds.feedback"), "teacher_prompt", broken)
+    with pytest.raises(IndexError, match="in a prompt"):
+        list(Requests(run, 1))
 
 
 def test_a_question_outside_the_training_split_is_never_used(recipe: Path, tmp_path: Path) -> None:

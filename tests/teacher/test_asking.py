@@ -241,6 +241,31 @@ def test_runs_share_a_cache(tmp_path: Path) -> None:
         assert len(second.asked) == 2
 
 
+def test_what_a_cache_has_is_taken_over_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = [request(numbered(place)) for place in range(300)]
+    spending = Spending(cache=tmp_path / "cache.sqlite")
+    with Ledger(tmp_path / "a.sqlite") as ledger:
+        ask(Paid(partly=True), many[:1], ledger, spending)
+        ask(Paid(at_once=50), many[1:], ledger, spending)
+    commits: list[Ledger] = []
+    commit = Ledger.commit
+
+    def counted(ledger: Ledger) -> None:
+        commits.append(ledger)
+        commit(ledger)
+
+    monkeypatch.setattr(Ledger, "commit", counted)
+    teacher = Paid()
+    settled: list[tuple[str, str | None]] = []
+    with Ledger(tmp_path / "b.sqlite") as ledger:
+        asked = [*many[1:], *many[1:], many[0], many[0]]
+        ask(teacher, asked, ledger, spending, lambda one, reason: settled.append((one.question.id, reason)))
+        assert all(len(ledger.reply(teacher, one).texts) == 2 for one in many)
+    assert teacher.asked == [("own/0", (1,))]
+    assert len(commits) <= 5
+    assert sorted(settled) == sorted((one.question.id, None) for one in asked)
+
+
 def test_a_cache_that_is_none_is_one_clear_error(tmp_path: Path) -> None:
     with Ledger(tmp_path / "a.sqlite") as ledger:
         ask(Paid(), REQUESTS[:1], ledger)

@@ -24,6 +24,7 @@ from tutelage.cli.common import (
 )
 from tutelage.cli.teacher import estimate, ledger
 from tutelage.errors import RecipeError, TutelageError
+from tutelage.report.plain import plain
 
 app = typer.Typer(
     help="Teaches a small language model to reason, with lessons a large one tailors to its mistakes.",
@@ -199,7 +200,7 @@ _STOPPED = "Stopped. What was finished is kept; `tutelage resume RUN` goes on fr
 
 
 def _fail(message: str, code: int) -> None:
-    print(message, file=sys.stderr)  # noqa: T201 - plain: a path in it must not be wrapped or coloured
+    print(plain(message), file=sys.stderr)  # noqa: T201 - plain: a path in it must not be wrapped or coloured
     sys.exit(code)
 
 

@@ -32,7 +32,10 @@ def read(recipe: Path, overrides: list[str], data: Path | None) -> Any:
 
 
 def show(thing: Any) -> None:
-    """Prints a text or a table; text is shown as it is, markup included."""
+    """Prints a text or a table; text is shown as it is, markup included, but for what would steer a terminal."""
     from rich.console import Console
 
-    Console(highlight=False, emoji=False, soft_wrap=isinstance(thing, str)).print(thing, markup=False)
+    from tutelage.report.plain import plain
+
+    text = isinstance(thing, str)
+    Console(highlight=False, emoji=False, soft_wrap=text).print(plain(thing) if text else thing, markup=False)

@@ -5,7 +5,6 @@ What models and teachers wrote is shown as plain text, never as markup, with its
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
@@ -13,12 +12,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from tutelage.report.plain import plain
 from tutelage.teacher.books.accounts import Entry, Totals
 from tutelage.teacher.books.prices import money_text, to_pico
 from tutelage.teacher.protocol import Sample
 
-UNKNOWN = "unknown"
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+UNKNOWN, NOTHING = "unknown", "-"
 _FOLD = 100
 _COUNTS = {
     "requests": "requests",
@@ -61,8 +60,8 @@ def _ledger_rows(columns: Sequence[Sequence[Totals]]) -> Iterator[tuple[str, lis
     if any(one.cached_tokens for column in columns for one in column):
         yield "  cached by the teacher", [_tokens(column, "cached_tokens", told=True) for column in columns]
     yield "tokens of replies", [_tokens(column, "completion_tokens") for column in columns]
-    yield "paid", [_paid(column) for column in columns]
-    yield "perhaps paid on top", [_maybe(column) for column in columns]
+    yield "paid", [paid_text(column) for column in columns]
+    yield "perhaps paid on top", [maybe_text(column) for column in columns]
 
 
 def _failure_rows(columns: Sequence[Sequence[Totals]]) -> Iterator[tuple[str, list[str]]]:
@@ -76,7 +75,8 @@ def _tokens(column: Sequence[Totals], name: str, told: bool = False) -> str:
     return _known([getattr(one, name) for one in column], unknown, "{:,}".format)
 
 
-def _paid(column: Sequence[Totals]) -> str:
+def paid_text(column: Sequence[Totals]) -> str:
+    """What rounds have cost as far as it is known; NOTHING where no call cost anything."""
     paid = [None if one.cost is None else to_pico(one.cost) for one in column]
     return _known(paid, sum(one.cost_unknown for one in column), money_text)
 
@@ -85,16 +85,16 @@ def _known(amounts: Sequence[int | None], unknown: int, written: Callable[[int],
     """The sum of what is known; "unknown" where calls do not say, and never 0 for that."""
     known = [amount for amount in amounts if amount is not None]
     if not known:
-        return UNKNOWN if unknown else "-"
+        return UNKNOWN if unknown else NOTHING
     return written(sum(known)) + (f" + {UNKNOWN}" if unknown else "")
 
 
-def _maybe(totals: Sequence[Totals]) -> str:
-    """What may have been paid on top: in money, else in tokens."""
+def maybe_text(totals: Sequence[Totals]) -> str:
+    """What may have been paid on top: in money, else in tokens; NOTHING if nothing may."""
     money, tokens = sum((one.maybe_cost for one in totals), Decimal(0)), sum(one.maybe_tokens for one in totals)
     if money:
         return money_text(to_pico(money))
-    return f"{tokens:,} tokens" if tokens else "-"
+    return f"{tokens:,} tokens" if tokens else NOTHING
 
 
 def conversation_text(entries: Sequence[Entry]) -> Text:
@@ -143,8 +143,3 @@ def _add_sample(text: Text, place: int, sample: Sample) -> None:
 def _folded(words: str, limit: int) -> str:
     line = " ".join(plain(words).split())
     return line if len(line) <= limit else f"{line[:limit]} ... {len(words):,} characters"
-
-
-def plain(text: str) -> str:
-    """A text for a terminal that it cannot steer: control characters other than line ends and tabs as "\\x1b"."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text.replace("\r\n", "\n"))

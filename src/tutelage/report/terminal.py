@@ -14,6 +14,8 @@ from rich.text import Text
 from tutelage.config import OpenAITeacherSettings
 from tutelage.prompts import question_text
 from tutelage.records import Attempt, Correction, Mistake, Question
+from tutelage.report.plain import plain
+from tutelage.report.teacher import NOTHING, maybe_text, paid_text
 from tutelage.rounds.answering import grade, prompts_for
 from tutelage.rounds.run import Run
 from tutelage.student.sampling import greedy_batch
@@ -66,12 +68,12 @@ def teacher_text(run: Run, number: int) -> str | None:
         return None
     failed = ", ".join(f"{count:,} {kind}" for kind, count in used.failures.items())
     odd = [(used.cut, "cut off by the limit"), (used.refused, "refused"), (used.empty, "empty")]
-    paid = "paid an unknown sum" if used.cost is None else f"paid {used.cost:.4f}"
+    paid, maybe = paid_text([used]), maybe_text([used])
     parts = [
         f"Teacher, round {number}: {used.requests:,} requests, {used.set_aside:,} without a reply",
         f"{used.calls:,} calls" + (f", of which failed: {failed}" if failed else ""),
         *(f"{count:,} replies {what}" for count, what in odd if count),
-        paid + (f", perhaps {used.maybe_cost:.4f} more" if used.maybe_cost else ""),
+        f"paid {'nothing' if paid == NOTHING else paid}" + ("" if maybe == NOTHING else f", perhaps {maybe} more"),
     ]
     return "; ".join(parts) + "."
 
@@ -141,11 +143,11 @@ def _corrected(run: Run, number: int, shown: bool) -> list[tuple[Mistake, Correc
 
 
 def story_panel(story: Story) -> RenderableType:
-    """A story as a panel. What models wrote is shown as plain text, never as markup."""
+    """A story as a panel. What models wrote is shown as plain text, never as markup or as what steers a terminal."""
     right = story.answer.correct
     seen = "" if story.correction.mistake is not None else ", not shown the attempt"
     parts = [
-        Text(question_text(story.question.text, story.question.choices)),
+        Text(plain(question_text(story.question.text, story.question.choices))),
         _part("Exam, round " + str(story.round), story.mistake.rationale, story.mistake.answer, "red"),
         _part(story.correction.teacher + seen, story.correction.rationale, story.correction.answer, "blue"),
         _part(
@@ -160,6 +162,6 @@ def story_panel(story: Story) -> RenderableType:
 
 def _part(title: str, rationale: str, answer: str | None, colour: str) -> Text:
     text = Text("\n")
-    text.append(f"{title}: ", style=f"bold {colour}")
-    text.append(rationale or "(nothing)")
-    return text.append(f"\nAnswer: {'none that can be read' if answer is None else answer}", style=colour)
+    text.append(f"{plain(title)}: ", style=f"bold {colour}")
+    text.append(plain(rationale) or "(nothing)")
+    return text.append(f"\nAnswer: {'none that can be read' if answer is None else plain(answer)}", style=colour)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import overload
 
@@ -59,6 +59,10 @@ class Requests(Sequence[Request]):
 
     def __len__(self) -> int:
         return len(self._asked)
+
+    def __iter__(self) -> Iterator[Request]:
+        # A Sequence's own ends at an IndexError, and one from within a prompt would leave questions out unseen.
+        return (_request(self._run, self._number, *one) for one in self._asked)
 
     @overload
     def __getitem__(self, place: int) -> Request: ...

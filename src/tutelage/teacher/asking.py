@@ -14,7 +14,7 @@ from tutelage.teacher.batches.client import BatchTeacher, take_back
 from tutelage.teacher.books.budget import Budget
 from tutelage.teacher.books.cache import Cache
 from tutelage.teacher.books.charges import spent_so_far
-from tutelage.teacher.books.ledger import Begun, Ended, Ledger
+from tutelage.teacher.books.ledger import Begun, Ended, Entry, Ledger
 from tutelage.teacher.books.prices import Prices
 from tutelage.teacher.books.recorder import LedgerRecorder
 from tutelage.teacher.openai.client import OpenAITeacher
@@ -69,6 +69,20 @@ def ask(
         _ask_free(teacher, requests, ledger, tell)
 
 
+_LUMP = 256
+"""Requests found in the cache that are written together: while each is, no reply is read from the network."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Samples of a request that the cache has. whole: none is missing then."""
+
+    request: Request
+    keys: Sequence[str]
+    samples: dict[int, Sample]
+    whole: bool
+
+
 @dataclass
 class _Queue:
     """What is still wanted of the requests, in their order; a request whose samples are under way waits for them."""
@@ -80,17 +94,23 @@ class _Queue:
     deliver: Callable[[tuple[Request, str | None]], None]
     answered: int = 0
     _waiting: dict[str, list[Request]] = field(default_factory=dict)
+    _found: list[_Found] = field(default_factory=list)
 
     def wanted(self) -> Iterator[Wanted]:
         for request in self.requests:
             keys = sample_keys(self.teacher, request)
             if keys[0] in self._waiting:
                 self._waiting[keys[0]].append(request)
-            elif missing := self._missing(request, keys):
-                self._waiting[keys[0]] = []
-                yield request, missing
-            else:
+                continue
+            known = self.ledger.known(keys)
+            missing = [place for place in range(len(keys)) if place not in known]
+            if not missing:
                 self._settle(request, None)
+                continue
+            self._waiting[keys[0]] = []
+            if left := self._look_up(request, keys, missing):
+                yield request, left
+        self._take_over()
 
     def settled(self, request: Request, reason: str | None) -> None:
         for one in (request, *self._waiting.pop(sample_keys(self.teacher, request)[0])):
@@ -100,20 +120,31 @@ class _Queue:
         self.answered += reason is None
         self.deliver((request, reason))
 
-    def _missing(self, request: Request, keys: Sequence[str]) -> tuple[int, ...]:
-        known = set(self.ledger.known(keys))
-        missing = [place for place in range(len(keys)) if place not in known]
-        if self.cache is None or not missing:
+    def _look_up(self, request: Request, keys: Sequence[str], missing: Sequence[int]) -> tuple[int, ...]:
+        """Takes what the cache has of the missing samples; those that it has not."""
+        if self.cache is None:
             return tuple(missing)
-        found = {place: one for place, one in self.cache.find(keys).items() if place not in known}
+        cached = self.cache.find(keys)
+        found = {place: cached[place] for place in missing if place in cached}
+        left = tuple(place for place in missing if place not in found)
         if found:
-            self._take_over(request, keys, found)
-        return tuple(place for place in missing if place not in found)
+            self._found.append(_Found(request, keys, found, whole=not left))
+            if left or len(self._found) >= _LUMP:
+                self._take_over()
+        return left
 
-    def _take_over(self, request: Request, keys: Sequence[str], found: dict[int, Sample]) -> None:
-        number = self.ledger.number()
-        call = Call(request, tuple(found), 0, 0)
-        self.ledger.write([Begun(number, self.teacher, call, "cache"), Ended(number, keys, Outcome(found))])
+    def _take_over(self) -> None:
+        """Writes what was found, and settles the requests that lack nothing now."""
+        taken, self._found = self._found, []
+        entries: list[Entry] = []
+        for one in taken:
+            number, call = self.ledger.number(), Call(one.request, tuple(one.samples), 0, 0)
+            entries += Begun(number, self.teacher, call, "cache"), Ended(number, one.keys, Outcome(one.samples))
+        if entries:
+            self.ledger.write(entries)
+        for one in taken:
+            if one.whole:
+                self.settled(one.request, None)
 
 
 def _ask_paid(

@@ -24,7 +24,7 @@ from tutelage.rounds.estimate.basis import Basis, basis_of_recipe, basis_of_run,
 from tutelage.rounds.estimate.calculation import ERROR_RATE, Estimate, estimate
 from tutelage.rounds.estimate.tokens import Measured, count_roughly, prompt_tokens
 from tutelage.rounds.feedback import Requests
-from tutelage.teacher.asking import ask
+from tutelage.teacher.asking import Spending, ask
 from tutelage.teacher.books.accounts import totals
 from tutelage.teacher.books.ledger import Ledger
 from tutelage.teacher.books.prices import Prices, cost, prices_for, to_pico
@@ -253,6 +253,25 @@ def test_a_run_then_uses_what_was_estimated(
         sums(run, 1),
         sums(run, 2),
     ]
+
+
+@pytest.mark.parametrize("shared", [20, None])
+def test_what_a_shared_cache_had_costs_nothing_and_counts_in_no_cap(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: int | None
+) -> None:
+    teacher = WordyTeacher()
+    run = begun(recipe, tmp_path, monkeypatch, teacher)
+    spending = Spending(cache=tmp_path / "cache.sqlite")
+    with Ledger(tmp_path / "other.sqlite") as ledger:
+        ask(teacher, Requests(run, 1)[:shared], ledger, spending)
+    with Ledger(run.workspace.ledger) as ledger:
+        ask(teacher, Requests(run, 1), ledger, spending)
+        spent = ledger.spent()
+    feedback(run, 1)
+    first = estimated(run.recipe, basis_of_run(run.workspace, run.recipe)).rounds[0]
+    assert (first.by, first.requests) == ("used", len(Requests(run, 1)))
+    assert (first.calls, first.tokens) == (spent.requests, spent.tokens)
+    assert (first.cost == 0) == (shared is None)
 
 
 def test_the_exams_error_rate_is_taken_over(recipe: Path, tmp_path: Path) -> None:

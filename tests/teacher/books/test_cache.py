@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -48,3 +50,25 @@ def test_a_file_that_is_none_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("some text that is no database, and long enough to be read as one")
     with pytest.raises(WorkspaceError, match="text"):
         Cache(tmp_path / "text")
+
+
+def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE theirs (x)")
+    before = path.read_bytes()
+    with pytest.raises(WorkspaceError, match=r"teacher\.cache"):
+        Cache(path)
+    assert path.read_bytes() == before
+
+
+def test_a_full_disk_is_one_clear_error_and_leaves_the_cache_in_use(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache.sqlite")
+    cache.keep([Ended(1, ["a"], Outcome({0: Sample("text", "a")}))])
+    cache._connection.execute("PRAGMA max_page_count = 3")
+    for _ in range(2):
+        with pytest.raises(WorkspaceError, match=r"shared cache .*full.*teacher\.cache"):
+            cache.keep([Ended(1, ["b"], Outcome({0: Sample("text", "b" * 100_000)}))])
+    cache.keep([Ended(1, ["c"], Outcome({0: Sample("text", "c")}))])
+    assert cache.find(["a", "b", "c"]).keys() == {0, 2}
+    cache.close()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from tests.teacher.asking import LEGS, ScriptedTeacher, numbered, request
 from tutelage.errors import WorkspaceError
 from tutelage.records import Mistake
 from tutelage.teacher.asking import ask
+from tutelage.teacher.books.accounts import totals
 from tutelage.teacher.books.ledger import Begun, Charge, Ended, Entry, Ledger, settled_charge
 from tutelage.teacher.protocol import Call, FailureKind, Outcome, Request, Sample, Usage, sample_keys
 
@@ -161,8 +165,42 @@ def test_another_programs_database_is_left_alone(path: Path) -> None:
     path.parent.mkdir()
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE theirs (x)")
+    before = path.read_bytes()
     with pytest.raises(WorkspaceError, match="not a teacher's ledger"):
         Ledger(path)
+    assert path.read_bytes() == before
+
+
+def test_several_processes_may_open_a_new_one_at_once(path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path\nfrom tutelage.teacher.books.ledger import Ledger\n"
+        "print(flush=True); sys.stdin.readline()\n"
+        "for number in range(40):\n    Ledger(Path(f'{sys.argv[1]}-{number}')).close()\n"
+    )
+    command = [sys.executable, "-c", script, str(path)]
+    running = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(4)]
+    for process in running:
+        assert process.stdout is not None
+        process.stdout.readline()
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.close()
+    for process in running:
+        with process:
+            assert process.wait() == 0
+
+
+def test_sums_of_money_do_not_overflow(path: Path) -> None:
+    dear = 4 * 10**18  # 4 million of the money, of which many make a dollar
+    with Ledger(path) as ledger:
+        for place in range(5):
+            one, number = request(numbered(place)), ledger.number()
+            begun = Begun(number, TEACHER, Call(one, (0, 1), 1, 1), "direct", Charge(2, dear + 7))
+            outcome = Outcome({0: Sample("text", "a")}, Usage(1, 1))
+            ledger.write([begun, Ended(number, sample_keys(TEACHER, one), outcome, dear, Charge(2, dear + 7))])
+        assert ledger.spent().cost == 5 * (dear + 7)
+        assert totals(ledger)[1].cost == 20_000_000
+        assert totals(ledger)[1].maybe_cost == Decimal("35E-12")
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:

@@ -23,7 +23,10 @@ Asked = tuple[Question, Mistake | None]
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What a round that is over came to. cost: in 10⁻¹² of the prices' money, None if unknown."""
+    """What a round that is over came to.
+
+    calls: those that the caps count. cost: in 10⁻¹² of the prices' money, None if unknown.
+    """
 
     requests: int
     calls: int
@@ -122,9 +125,11 @@ def _ledger(workspace: Workspace) -> tuple[dict[int, Totals], Measured | None]:
 
 
 def _used(total: Totals | None) -> Used | None:
-    """What a round came to; None where the teacher does not say."""
-    if total is None or total.prompt_tokens is None or total.completion_tokens is None:
+    """What a round came to; None where the teacher does not say. What the shared cache had came to nothing."""
+    if total is None:
         return None
-    known = total.cost is not None and not total.cost_unknown
-    cost = to_pico(total.cost) if known and total.cost is not None else None
-    return Used(total.requests, total.calls, total.prompt_tokens, total.completion_tokens, cost)
+    prompt, completion = total.prompt_tokens, total.completion_tokens
+    if prompt is None or completion is None:
+        return None if total.without_usage else Used(total.requests, total.from_network, 0, 0, 0)
+    cost = None if total.cost is None or total.cost_unknown else to_pico(total.cost)
+    return Used(total.requests, total.from_network, prompt, completion, cost)

@@ -10,6 +10,7 @@ from typing import Any
 
 from tutelage.teacher.books.ledger import Ledger
 from tutelage.teacher.books.prices import PICO
+from tutelage.teacher.books.sqlite import sum_of, summed
 from tutelage.teacher.protocol import Sample, Usage
 
 
@@ -18,7 +19,8 @@ class Totals:
     """What one round asked of the teacher.
 
     requests: different ones; answered: with a reply to at least one of their samples; set_aside: without any so far.
-    calls: HTTP requests, repeated ones included, or what took their place. in_flight: those without an end.
+    calls: HTTP requests, repeated ones included, or what took their place; from_network: those that the caps count.
+    in_flight: those without an end.
     samples: replies that came; cut, refused, empty: those of a kind. from_cache: those that another run had paid.
     failures: calls that brought nothing, by kind, the most frequent first.
     prompt_tokens, completion_tokens, cached_tokens: sums over the calls that tell, None when none does.
@@ -32,6 +34,7 @@ class Totals:
     answered: int
     set_aside: int
     calls: int
+    from_network: int
     in_flight: int
     samples: int
     cut: int
@@ -49,20 +52,20 @@ class Totals:
     maybe_cost: Decimal
 
 
-_CALLS = """
+_CALLS = f"""
 SELECT count(DISTINCT question || '|' || prompt || '|' || coalesce(mistake, '')),
     count(DISTINCT CASE WHEN id IN (SELECT call FROM samples)
         THEN question || '|' || prompt || '|' || coalesce(mistake, '') END),
-    count(*), count(*) FILTER (WHERE ended IS NULL),
+    count(*), count(*) FILTER (WHERE road IN ('direct', 'batch')), count(*) FILTER (WHERE ended IS NULL),
     sum(prompt_tokens), sum(completion_tokens), sum(cached_tokens),
     count(*) FILTER (WHERE ended IS NOT NULL AND failure IS NULL AND road != 'cache'
         AND (prompt_tokens IS NULL OR completion_tokens IS NULL)),
-    sum(cost),
+    {sum_of("cost")},
     count(*) FILTER (WHERE ended IS NOT NULL AND failure IS NULL AND cost IS NULL AND road IN ('direct', 'batch')),
     coalesce(sum(charged_tokens - coalesce(prompt_tokens + completion_tokens, 0)), 0),
-    coalesce(sum(charged_cost - coalesce(cost, 0)), 0)
+    {sum_of("charged_cost - coalesce(cost, 0)")}
 FROM calls WHERE round = ?
-"""
+"""  # noqa: S608
 _SAMPLES = """
 SELECT count(*), count(*) FILTER (WHERE kind = 'cut'), count(*) FILTER (WHERE kind = 'refused'),
     count(*) FILTER (WHERE kind = 'empty'), count(*) FILTER (WHERE road = 'cache')
@@ -80,15 +83,18 @@ def totals(ledger: Ledger) -> dict[int, Totals]:
 
 
 def _totals(ledger: Ledger, number: int) -> Totals:
-    ((requests, answered, calls, in_flight, prompt, completion, cached, without, cost, unknown, tokens, money),) = (
-        ledger.rows(_CALLS, (number,))
+    ((requests, answered, calls, from_network, in_flight, prompt, completion, cached, without, *money),) = ledger.rows(
+        _CALLS, (number,)
     )
+    *paid, unknown, tokens, over, rest = money
+    cost, maybe = summed(*paid), summed(over, rest) or 0
     ((samples, cut, refused, empty, from_cache),) = ledger.rows(_SAMPLES, (number,))
     return Totals(
         requests,
         answered,
         requests - answered,
         calls,
+        from_network,
         in_flight,
         samples,
         cut,
@@ -103,7 +109,7 @@ def _totals(ledger: Ledger, number: int) -> Totals:
         None if cost is None else Decimal(cost) / PICO,
         unknown,
         max(0, tokens),
-        max(Decimal(0), Decimal(money) / PICO),
+        max(Decimal(0), Decimal(maybe) / PICO),
     )
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tutelage.errors import WorkspaceError
-from tutelage.teacher.books.ledger import Ended, mended
+from tutelage.teacher.books.ledger import Ended
+from tutelage.teacher.books.sqlite import prepare
 from tutelage.teacher.protocol import Sample
 from tutelage.workspace import disk_errors
 
 VERSION = 1
 
 _LAYOUT = """
-CREATE TABLE samples (
+CREATE TABLE IF NOT EXISTS samples (
     key TEXT PRIMARY KEY,
     kind TEXT NOT NULL,
     text TEXT,
@@ -31,21 +33,16 @@ class Cache:
         self.path = path
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        with mended(path):
+        with _mended(path):
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=60, check_same_thread=False)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("BEGIN IMMEDIATE")  # another process may be making the table, too
-            version, tables = self._connection.execute(
-                "SELECT user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_user_version"
-            ).fetchone()
-            if version == 0 and tables == 0:
-                for statement in (_LAYOUT, f"PRAGMA user_version = {VERSION}"):
-                    self._connection.execute(statement)
-                version = VERSION
-            self._connection.execute("COMMIT")
-        if version != VERSION:
+        try:
+            with _mended(path):
+                version = prepare(self._connection, _LAYOUT, VERSION)
+            if version != VERSION:
+                raise WorkspaceError(f"{path} is no cache of teachers' replies. Name another file as teacher.cache.")
+        except BaseException:
             self._connection.close()
-            raise WorkspaceError(f"{path} is no cache of teachers' replies. Name another file as teacher.cache.")
+            raise
 
     def close(self) -> None:
         """Closes the file."""
@@ -54,7 +51,7 @@ class Cache:
     def find(self, keys: Sequence[str]) -> dict[int, Sample]:
         """The samples that stand under `keys`, by their place in `keys`."""
         found = {}
-        with mended(self.path):
+        with _mended(self.path):
             for place, key in enumerate(keys):
                 row = self._connection.execute(
                     "SELECT kind, text, finish_reason, thinking FROM samples WHERE key = ?", (key,)
@@ -71,7 +68,29 @@ class Cache:
             for place, sample in one.outcome.samples.items()
         ]
         if rows:
-            with mended(self.path):
+            with _mended(self.path):
                 self._connection.execute("BEGIN IMMEDIATE")
-                self._connection.executemany("INSERT OR IGNORE INTO samples VALUES (?, ?, ?, ?, ?)", rows)
-                self._connection.execute("COMMIT")
+                try:
+                    self._connection.executemany("INSERT OR IGNORE INTO samples VALUES (?, ?, ?, ?, ?)", rows)
+                    self._connection.execute("COMMIT")
+                except BaseException:
+                    with contextlib.suppress(sqlite3.Error):  # after a full disk SQLite has undone it by itself
+                        self._connection.execute("ROLLBACK")
+                    raise
+
+
+@contextlib.contextmanager
+def _mended(path: Path) -> Iterator[None]:
+    """Turns SQLite's errors about a cache into the user's."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise WorkspaceError(
+            f"The shared cache {path} could not be read or written: {error}. Make room, mend the path, or leave out "
+            "teacher.cache; then `tutelage resume`."
+        ) from None
+    except sqlite3.DatabaseError as error:
+        raise WorkspaceError(
+            f"The shared cache {path} is damaged: {error}. Move it away, and a new one is made; or name another file "
+            "as teacher.cache."
+        ) from None

@@ -22,6 +22,7 @@ from typing import Any, Literal
 from tutelage.errors import WorkspaceError
 from tutelage.records import Message, to_json
 from tutelage.teacher.books.budget import Spent
+from tutelage.teacher.books.sqlite import prepare, sum_of, summed
 from tutelage.teacher.protocol import Call, FailureKind, Outcome, Reply, Request, Sample, Teacher, sample_keys
 from tutelage.workspace import disk_errors
 
@@ -32,16 +33,16 @@ Road = Literal["direct", "batch", "free", "cache"]
 """How a call went: over the network at once, by the batch API, to a teacher that costs nothing, to a shared cache."""
 
 _LAYOUT = """
-CREATE TABLE teachers (
+CREATE TABLE IF NOT EXISTS teachers (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
     identity TEXT NOT NULL UNIQUE    -- JSON: what decides its replies
 );
-CREATE TABLE prompts (
+CREATE TABLE IF NOT EXISTS prompts (
     id TEXT PRIMARY KEY,             -- the first half of its SHA-256
     prompt TEXT NOT NULL             -- JSON: a string, or a list of {role, content}
 );
-CREATE TABLE calls (
+CREATE TABLE IF NOT EXISTS calls (
     id INTEGER PRIMARY KEY,
     teacher INTEGER NOT NULL REFERENCES teachers,
     round INTEGER NOT NULL,
@@ -63,9 +64,9 @@ CREATE TABLE calls (
     charged_tokens INTEGER NOT NULL, -- what counts against the caps: the worst case where the true one is unknown
     charged_cost INTEGER NOT NULL
 );
-CREATE INDEX calls_of_question ON calls (question, round);
-CREATE INDEX calls_in_flight ON calls (id) WHERE ended IS NULL;
-CREATE TABLE samples (
+CREATE INDEX IF NOT EXISTS calls_of_question ON calls (question, round);
+CREATE INDEX IF NOT EXISTS calls_in_flight ON calls (id) WHERE ended IS NULL;
+CREATE TABLE IF NOT EXISTS samples (
     key TEXT PRIMARY KEY,            -- sample_keys, 64 hexadecimal digits
     call INTEGER NOT NULL REFERENCES calls,
     place INTEGER NOT NULL,
@@ -74,7 +75,7 @@ CREATE TABLE samples (
     finish_reason TEXT NOT NULL,
     thinking TEXT
 );
-CREATE INDEX samples_of_call ON samples (call);
+CREATE INDEX IF NOT EXISTS samples_of_call ON samples (call);
 """
 
 
@@ -142,15 +143,10 @@ class Ledger:
     def _prepare(self) -> None:
         with mended(self.path):
             # FULL: in WAL mode only then is a commit on the disk when it returns, power cut included.
-            self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA wal_autocheckpoint = 10000")  # pages, 40 MB; ten times the usual
             check = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            tables = self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-            if check == "ok" and version == 0 and tables == 0:
-                self._connection.executescript(f"BEGIN; {_LAYOUT} PRAGMA user_version = {VERSION}; COMMIT;")
-                return
+            version = prepare(self._connection, _LAYOUT, VERSION) if check == "ok" else None
         if check != "ok":
             raise damaged(self.path, str(check))
         if version != VERSION:
@@ -326,11 +322,11 @@ class Ledger:
 
     def spent(self) -> Spent:
         """What the run has used so far, as the caps count it."""
-        ((requests, tokens, cost),) = self.rows(
-            "SELECT count(*), coalesce(sum(charged_tokens), 0), coalesce(sum(charged_cost), 0) FROM calls "
+        ((requests, tokens, *cost),) = self.rows(
+            f"SELECT count(*), coalesce(sum(charged_tokens), 0), {sum_of('charged_cost')} FROM calls "  # noqa: S608
             "WHERE road IN ('direct', 'batch')"
         )
-        return Spent(int(requests), int(tokens), int(cost))
+        return Spent(int(requests), int(tokens), summed(*cost) or 0)
 
     def rows(self, query: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
         """All rows that a query finds. Raises: WorkspaceError if the file cannot be read."""

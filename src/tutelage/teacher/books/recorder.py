@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tutelage.errors import BudgetError
+from tutelage.errors import BudgetError, WorkspaceError
+from tutelage.progress import say
 from tutelage.teacher.books.budget import Budget
 from tutelage.teacher.books.cache import Cache
 from tutelage.teacher.books.charges import ended, worst_charge
@@ -25,7 +26,8 @@ class _Open:
 class LedgerRecorder:
     """A Recorder over a ledger, for one event loop; an async context manager.
 
-    What many calls have to say is written together: each waits for one commit, and none for its own alone.
+    What many calls have to say is written together: each waits for one commit, and none for its own alone. A shared
+    cache that cannot be written is left alone, with a note.
     """
 
     def __init__(
@@ -51,9 +53,15 @@ class LedgerRecorder:
         return self
 
     async def __aexit__(self, *raised: object) -> None:
-        if self._flusher is not None:
-            await self._flusher
+        stopped: asyncio.CancelledError | None = None
+        while self._flusher is not None and not self._flusher.done():
+            try:
+                await asyncio.wait((self._flusher,))
+            except asyncio.CancelledError as error:  # Ctrl-C ends the wait, and not the writing of what came
+                stopped = error
         self._thread.shutdown()
+        if stopped is not None:
+            raise stopped
 
     async def begin(self, call: Call) -> int:
         """As Recorder."""
@@ -110,5 +118,11 @@ class LedgerRecorder:
 
     def _commit(self, entries: Sequence[Entry]) -> None:
         self._ledger.commit()
-        if self._cache is not None:
+        if self._cache is None:
+            return
+        try:
             self._cache.keep([entry for entry in entries if isinstance(entry, Ended)])
+        # The ledger has all of it. To raise would cancel what is in flight, and that is paid for.
+        except WorkspaceError as error:
+            self._cache = None
+            say(f"Note: {error} Until then the run goes on without it.")
