@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -48,4 +49,12 @@ def progress(description: str, total: int, unit: str, done: int = 0) -> Iterator
 
 def say(text: str) -> None:
     """One line for the user about what is going on; the text is shown as it is, markup included."""
-    console.print(text, markup=False)
+    console.print(plain(text), markup=False)
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def plain(text: str) -> str:
+    """A text for a terminal that it cannot steer: control characters other than line ends and tabs as "\\x1b"."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text.replace("\r\n", "\n"))

@@ -11,13 +11,14 @@ import pytest
 from rich.console import Console, RenderableType
 
 from tests.teacher.asking import ScriptedTeacher, numbered, request
+from tutelage.progress import plain
 from tutelage.records import Mistake
 from tutelage.report.estimate import estimate_json, estimate_table
-from tutelage.report.plain import plain
 from tutelage.report.teacher import conversation_text, ledger_table
 from tutelage.rounds.estimate.calculation import CapEstimate, Estimate, RoundEstimate
 from tutelage.teacher.books.accounts import conversation, totals
-from tutelage.teacher.books.ledger import Begun, Charge, Ended, Entry, Ledger
+from tutelage.teacher.books.entries import Begun, Charge, Ended, Entry
+from tutelage.teacher.books.ledger import Ledger
 from tutelage.teacher.books.prices import PICO, Prices
 from tutelage.teacher.protocol import Call, FailureKind, Outcome, Request, Sample, Usage, sample_keys
 

@@ -13,7 +13,8 @@ from tutelage.recipes import read_recipe
 from tutelage.records import Attempt, Correction, Mistake, Question
 from tutelage.report.terminal import Story, find_stories, rounds_table, story_panel, teacher_text
 from tutelage.rounds import learn
-from tutelage.teacher.books.ledger import Begun, Charge, Ended, Ledger
+from tutelage.teacher.books.entries import Begun, Charge, Ended
+from tutelage.teacher.books.ledger import Ledger
 from tutelage.teacher.books.prices import PICO
 from tutelage.teacher.protocol import Call, Outcome, Sample, Usage, sample_keys
 from tutelage.workspace import read_json

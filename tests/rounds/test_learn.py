@@ -17,10 +17,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.killed import Kill, run_all
 from tests.openai_server import OpenAIServer
+from tutelage.config import OpenAITeacherSettings
 from tutelage.errors import BudgetError, WorkspaceError
 from tutelage.recipes import read_recipe
 from tutelage.records import Attempt, Correction, Mistake, StoredQuestion, Triplet
 from tutelage.rounds import ask, learn, resume, start_run
+from tutelage.rounds.run import open_run
 from tutelage.workspace import read_json, read_records
 
 TESTS = Path(__file__).parents[1]
@@ -257,3 +259,13 @@ def test_a_run_that_failed_resumes_in_the_same_process(recipe: Path, tmp_path: P
         assert raised.value is not None
         assert len(server.requests) == 30
     assert run.workspace.outcome.is_file()
+
+
+def test_a_path_given_on_resuming_is_kept_whole(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    teacher = ["teacher.kind=openai", "teacher.model=m", "teacher.base_url=http://127.0.0.1:1/v1"]
+    start_run(read_recipe(recipe, teacher), tmp_path / "run").workspace.release()
+    run = open_run(tmp_path / "run", ["teacher.cache=shared.sqlite"])
+    assert isinstance(run.recipe.teacher, OpenAITeacherSettings)
+    assert run.recipe.teacher.cache == tmp_path / "shared.sqlite"
+    assert str(tmp_path / "shared.sqlite") in run.workspace.recipe.read_text()

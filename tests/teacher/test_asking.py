@@ -227,6 +227,15 @@ def test_alike_requests_under_way_wait_for_each_other(path: Path) -> None:
         assert len(teacher.asked) == 7
 
 
+def test_a_request_that_waited_for_one_like_it_tells_the_same_reason(path: Path) -> None:
+    teacher = Paid(failing=["own/1"])
+    first = request(numbered(1))
+    alike = Request(numbered(2), None, first.prompt, first.replies, first.round)  # another question's id
+    with Ledger(path) as ledger:
+        ask(teacher, [first, alike], ledger)
+        assert ledger.reply(teacher, alike) == ledger.reply(teacher, first) == Reply((), error="timed out")
+
+
 def test_runs_share_a_cache(tmp_path: Path) -> None:
     first, second = Paid(), Paid()
     spending = Spending(cache=tmp_path / "shared" / "cache.sqlite")

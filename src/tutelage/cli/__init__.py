@@ -24,7 +24,7 @@ from tutelage.cli.common import (
 )
 from tutelage.cli.teacher import estimate, ledger
 from tutelage.errors import RecipeError, TutelageError
-from tutelage.report.plain import plain
+from tutelage.progress import plain
 
 app = typer.Typer(
     help="Teaches a small language model to reason, with lessons a large one tailors to its mistakes.",

@@ -35,7 +35,7 @@ def show(thing: Any) -> None:
     """Prints a text or a table; text is shown as it is, markup included, but for what would steer a terminal."""
     from rich.console import Console
 
-    from tutelage.report.plain import plain
+    from tutelage.progress import plain
 
     text = isinstance(thing, str)
     Console(highlight=False, emoji=False, soft_wrap=text).print(plain(thing) if text else thing, markup=False)

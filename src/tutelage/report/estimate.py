@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tutelage.report.plain import plain
+from tutelage.progress import plain
 from tutelage.report.teacher import UNKNOWN
 from tutelage.rounds.estimate.calculation import CapEstimate, Estimate, RoundEstimate
 from tutelage.teacher.books.prices import exact_money, money_text

@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from tutelage.report.plain import plain
+from tutelage.progress import plain
 from tutelage.teacher.books.accounts import Entry, Totals
 from tutelage.teacher.books.prices import money_text, to_pico
 from tutelage.teacher.protocol import Sample

@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tutelage.config import OpenAITeacherSettings
+from tutelage.progress import plain
 from tutelage.prompts import question_text
 from tutelage.records import Attempt, Correction, Mistake, Question
-from tutelage.report.plain import plain
 from tutelage.report.teacher import NOTHING, maybe_text, paid_text
 from tutelage.rounds.answering import grade, prompts_for
 from tutelage.rounds.run import Run

@@ -131,6 +131,7 @@ def open_run(folder: Path, overrides: Sequence[str] = (), lock: bool = True) -> 
     recipe = read_recipe(workspace.recipe, overrides)
     if overrides:
         _check_overrides(overrides)
+        recipe = with_absolute_paths(recipe)
         write_text(workspace.recipe, recipe_to_toml(recipe))
     run = Run(workspace, recipe)
     if lock and not run.round(0).student.is_dir():

@@ -14,7 +14,8 @@ from tutelage.teacher.batches.client import BatchTeacher, take_back
 from tutelage.teacher.books.budget import Budget
 from tutelage.teacher.books.cache import Cache
 from tutelage.teacher.books.charges import spent_so_far
-from tutelage.teacher.books.ledger import Begun, Ended, Entry, Ledger
+from tutelage.teacher.books.entries import Begun, Ended, Entry
+from tutelage.teacher.books.ledger import Ledger
 from tutelage.teacher.books.prices import Prices
 from tutelage.teacher.books.recorder import LedgerRecorder
 from tutelage.teacher.openai.client import OpenAITeacher

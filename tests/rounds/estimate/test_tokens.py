@@ -13,7 +13,8 @@ from tests.teacher.asking import ScriptedTeacher, numbered, request
 from tutelage.errors import TeacherError
 from tutelage.records import Message
 from tutelage.rounds.estimate.tokens import A_MESSAGE, count_roughly, counting, measured, prompt_tokens, stored_bytes
-from tutelage.teacher.books.ledger import Begun, Ended, Ledger, Road
+from tutelage.teacher.books.entries import Begun, Ended, Road
+from tutelage.teacher.books.ledger import Ledger
 from tutelage.teacher.protocol import Call, FailureKind, Outcome, Request, Sample, Usage, sample_keys
 
 TEACHER = ScriptedTeacher()

@@ -9,7 +9,8 @@ from tests.teacher.asking import LEGS, ScriptedTeacher, numbered, request
 from tutelage.records import Mistake
 from tutelage.teacher.asking import ask
 from tutelage.teacher.books.accounts import conversation, totals
-from tutelage.teacher.books.ledger import Begun, Charge, Ended, Ledger
+from tutelage.teacher.books.entries import Begun, Charge, Ended
+from tutelage.teacher.books.ledger import Ledger
 from tutelage.teacher.books.prices import PICO
 from tutelage.teacher.protocol import Call, Outcome, Request, Sample, Usage, sample_keys
 

@@ -12,7 +12,7 @@ import pytest
 
 from tutelage.errors import WorkspaceError
 from tutelage.teacher.books.cache import Cache
-from tutelage.teacher.books.ledger import Ended
+from tutelage.teacher.books.entries import Ended
 from tutelage.teacher.protocol import Outcome, Sample
 
 
@@ -29,7 +29,7 @@ def test_who_comes_first_stays(tmp_path: Path) -> None:
 def test_processes_write_at_once(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path\n"
-        "from tutelage.teacher.books.cache import Cache\nfrom tutelage.teacher.books.ledger import Ended\n"
+        "from tutelage.teacher.books.cache import Cache\nfrom tutelage.teacher.books.entries import Ended\n"
         "from tutelage.teacher.protocol import Outcome, Sample\n"
         "cache = Cache(Path(sys.argv[1]))\n"
         "for number in range(100):\n"

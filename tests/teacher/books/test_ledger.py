@@ -17,7 +17,8 @@ from tutelage.errors import WorkspaceError
 from tutelage.records import Mistake
 from tutelage.teacher.asking import ask
 from tutelage.teacher.books.accounts import totals
-from tutelage.teacher.books.ledger import Begun, Charge, Ended, Entry, Ledger, settled_charge
+from tutelage.teacher.books.entries import Begun, Charge, Ended, Entry, settled_charge
+from tutelage.teacher.books.ledger import Ledger
 from tutelage.teacher.protocol import Call, FailureKind, Outcome, Request, Sample, Usage, sample_keys
 
 TEACHER = ScriptedTeacher()

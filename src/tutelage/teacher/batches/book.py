@@ -15,7 +15,8 @@ from tutelage.errors import BudgetError
 from tutelage.teacher.books.budget import Budget
 from tutelage.teacher.books.cache import Cache
 from tutelage.teacher.books.charges import ended, worst_charge
-from tutelage.teacher.books.ledger import Begun, Charge, Ledger
+from tutelage.teacher.books.entries import Begun, Charge
+from tutelage.teacher.books.ledger import Ledger
 from tutelage.teacher.books.prices import Prices
 from tutelage.teacher.protocol import Call, Outcome, Teacher, sample_keys
 

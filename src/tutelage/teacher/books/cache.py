@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tutelage.errors import WorkspaceError
-from tutelage.teacher.books.ledger import Ended
+from tutelage.teacher.books.entries import Ended
 from tutelage.teacher.books.sqlite import prepare
 from tutelage.teacher.protocol import Sample
 from tutelage.workspace import disk_errors

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tutelage.teacher.books.budget import Spent
-from tutelage.teacher.books.ledger import Charge, Ended, Ledger, settled_charge
+from tutelage.teacher.books.entries import Charge, Ended, settled_charge
+from tutelage.teacher.books.ledger import Ledger
 from tutelage.teacher.books.prices import Prices, cost, worst_cost
 from tutelage.teacher.protocol import Call, Outcome
 

@@ -13,105 +13,19 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 from tutelage.errors import WorkspaceError
-from tutelage.records import Message, to_json
+from tutelage.records import to_json
 from tutelage.teacher.books.budget import Spent
+from tutelage.teacher.books.entries import Begun, Ended, Entry
+from tutelage.teacher.books.layout import LAYOUT, VERSION
 from tutelage.teacher.books.sqlite import prepare, sum_of, summed
-from tutelage.teacher.protocol import Call, FailureKind, Outcome, Reply, Request, Sample, Teacher, sample_keys
+from tutelage.teacher.protocol import Reply, Request, Sample, Teacher, sample_keys
 from tutelage.workspace import disk_errors
-
-VERSION = 2
-"""Of the tables' layout, kept in the file's user_version."""
-
-Road = Literal["direct", "batch", "free", "cache"]
-"""How a call went: over the network at once, by the batch API, to a teacher that costs nothing, to a shared cache."""
-
-_LAYOUT = """
-CREATE TABLE IF NOT EXISTS teachers (
-    id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL,
-    identity TEXT NOT NULL UNIQUE    -- JSON: what decides its replies
-);
-CREATE TABLE IF NOT EXISTS prompts (
-    id TEXT PRIMARY KEY,             -- the first half of its SHA-256
-    prompt TEXT NOT NULL             -- JSON: a string, or a list of {role, content}
-);
-CREATE TABLE IF NOT EXISTS calls (
-    id INTEGER PRIMARY KEY,
-    teacher INTEGER NOT NULL REFERENCES teachers,
-    round INTEGER NOT NULL,
-    question TEXT NOT NULL,          -- the question's id
-    mistake TEXT,                    -- JSON of the mistake shown, NULL without feedback
-    prompt TEXT NOT NULL REFERENCES prompts,
-    places TEXT NOT NULL,            -- JSON list: which of the request's samples it asks for
-    road TEXT NOT NULL,
-    batch TEXT,                      -- the batch API's id, or the mark of a batch that is being handed in
-    keys TEXT,                       -- JSON list: of a batch's call in flight, the keys of the samples at `places`
-    begun TEXT NOT NULL,             -- ISO 8601, UTC
-    ended TEXT,                      -- NULL: in flight
-    failure TEXT,                    -- why nothing came; NULL for an answer
-    detail TEXT,                     -- the same in words
-    prompt_tokens INTEGER,           -- NULL: the teacher does not say
-    cached_tokens INTEGER,
-    completion_tokens INTEGER,
-    cost INTEGER,                    -- in millionths of millionths of the prices' money; NULL: unknown
-    charged_tokens INTEGER NOT NULL, -- what counts against the caps: the worst case where the true one is unknown
-    charged_cost INTEGER NOT NULL
-);
-CREATE INDEX IF NOT EXISTS calls_of_question ON calls (question, round);
-CREATE INDEX IF NOT EXISTS calls_in_flight ON calls (id) WHERE ended IS NULL;
-CREATE TABLE IF NOT EXISTS samples (
-    key TEXT PRIMARY KEY,            -- sample_keys, 64 hexadecimal digits
-    call INTEGER NOT NULL REFERENCES calls,
-    place INTEGER NOT NULL,
-    kind TEXT NOT NULL,              -- text, cut, refused, empty
-    text TEXT,
-    finish_reason TEXT NOT NULL,
-    thinking TEXT
-);
-CREATE INDEX IF NOT EXISTS samples_of_call ON samples (call);
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """What a call counts for against the caps. cost: in millionths of millionths (see `prices`)."""
-
-    tokens: int = 0
-    cost: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """To be written: a call leaves. charge: the worst case. batch, keys: as in the table."""
-
-    number: int
-    teacher: Teacher
-    call: Call
-    road: Road
-    charge: Charge = Charge()
-    batch: str | None = None
-    keys: Sequence[str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """To be written: what came of a call. keys: of its samples, by their places. cost: None if unknown."""
-
-    number: int
-    keys: Sequence[str] | Mapping[int, str]
-    outcome: Outcome
-    cost: int | None = None
-    charge: Charge = Charge()
-
-
-Entry = Begun | Ended
 
 
 class Ledger:
@@ -146,7 +60,7 @@ class Ledger:
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA wal_autocheckpoint = 10000")  # pages, 40 MB; ten times the usual
             check = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            version = prepare(self._connection, _LAYOUT, VERSION) if check == "ok" else None
+            version = prepare(self._connection, LAYOUT, VERSION) if check == "ok" else None
         if check != "ok":
             raise damaged(self.path, str(check))
         if version != VERSION:
@@ -211,9 +125,7 @@ class Ledger:
         prompts, calls = [], []
         for entry in entries:
             request = entry.call.request
-            prompt = request.prompt if isinstance(request.prompt, str) else [_message(one) for one in request.prompt]
-            text = json.dumps(prompt, ensure_ascii=False)
-            digest = hashlib.sha256(text.encode()).hexdigest()[:32]
+            digest, text = _prompt(request)
             prompts.append((digest, text))
             calls.append(
                 (
@@ -313,10 +225,12 @@ class Ledger:
             reasons = sorted({one.finish_reason for one in samples.values() if one.finish_reason})
             what = "refused" if any(one.kind == "refused" for one in samples.values()) else "empty"
             return Reply((), error=f"the reply is {what} (finish reason: {', '.join(reasons) or 'none'})")
+        # By the prompt: another question with the same one may be the one that was asked.
+        column, value = ("prompt", _prompt(request)[0]) if request.prompt else ("question", request.question.id)
         found = self.rows(
-            "SELECT detail FROM calls WHERE question = ? AND round = ? AND failure IS NOT NULL "
+            f"SELECT detail FROM calls WHERE {column} = ? AND round = ? AND failure IS NOT NULL "  # noqa: S608
             "ORDER BY id DESC LIMIT 1",
-            (request.question.id, request.round),
+            (value, request.round),
         )
         return Reply((), error=str(found[0][0]) if found else "it was not asked")
 
@@ -334,8 +248,12 @@ class Ledger:
             return self._reader.execute(query, values).fetchall()
 
 
-def _message(one: Message) -> dict[str, str]:
-    return {"role": one.role, "content": one.content}
+def _prompt(request: Request) -> tuple[str, str]:
+    """The id of a prompt, and the prompt as JSON."""
+    prompt = request.prompt
+    messages = prompt if isinstance(prompt, str) else [{"role": one.role, "content": one.content} for one in prompt]
+    text = json.dumps(messages, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32], text
 
 
 def damaged(path: Path, reason: str) -> WorkspaceError:
@@ -364,17 +282,3 @@ def mended(path: Path) -> Iterator[None]:
         ) from None
     except (sqlite3.DatabaseError, ValueError) as error:
         raise damaged(path, str(error)) from None
-
-
-MAYBE_PAID: frozenset[FailureKind] = frozenset(
-    ("broken connection", "timed out", "damaged reply", "no choices", "interrupted")
-)
-"""Failures after which the endpoint may ask for money all the same: it had the request, and may have answered it."""
-
-
-def settled_charge(outcome: Outcome, worst: Charge, cost: int | None) -> Charge:
-    """What a call counts for once it has ended. cost: of its usage, None if that or the prices are unknown."""
-    usage = outcome.usage
-    if usage.prompt_tokens is not None and usage.completion_tokens is not None:
-        return Charge(usage.prompt_tokens + usage.completion_tokens, worst.cost if cost is None else cost)
-    return worst if outcome.failure is None or outcome.failure in MAYBE_PAID else Charge()

@@ -12,7 +12,8 @@ from tutelage.progress import say
 from tutelage.teacher.books.budget import Budget
 from tutelage.teacher.books.cache import Cache
 from tutelage.teacher.books.charges import ended, worst_charge
-from tutelage.teacher.books.ledger import Begun, Charge, Ended, Entry, Ledger
+from tutelage.teacher.books.entries import Begun, Charge, Ended, Entry
+from tutelage.teacher.books.ledger import Ledger
 from tutelage.teacher.books.prices import Prices
 from tutelage.teacher.protocol import Call, Outcome, Teacher, sample_keys
 

@@ -25,6 +25,8 @@ from tutelage.teacher.protocol import Outcome, Recorder, Request, Usage, Wanted,
 Settled = Callable[[Request, str | None], None]
 
 _LONG_PAUSE = 60.0
+_FAREWELL_SECONDS = 20.0
+"""How long Ctrl-C waits for replies that are under way; a second one does not."""
 _BYTES_A_TOKEN = 3
 """Of a prompt, for the limit of tokens a minute: accounts are limited by an estimate, too, and nearly all texts have
 more. A budget counts with the most that a prompt may come to."""
@@ -88,10 +90,19 @@ class _Conversation:
         self.url = self.endpoint.at(wire.path(self.settings))
 
     async def hold(self, pending: Iterator[Wanted]) -> None:
-        """Asks for all that is pending, so many requests at a time."""
+        """Asks for all that is pending, so many requests at a time.
+
+        Cancelled, it lets nothing more leave, and waits a while for what is in flight: it may have been paid.
+        """
         workers = [asyncio.create_task(self._work(pending)) for _ in range(self.settings.concurrency)]
         try:
-            await asyncio.gather(*workers)
+            done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+            for worker in done:
+                worker.result()
+        except asyncio.CancelledError:
+            self.stop.call(TeacherError("stopped"))
+            await asyncio.wait(workers, timeout=_FAREWELL_SECONDS)
+            raise
         finally:
             for worker in workers:
                 worker.cancel()
