@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import hashlib
 import json
 import re
@@ -300,7 +301,8 @@ class Connection(asyncio.Protocol):
             if fault == "reset midway":
                 self._transport.write(_head(200, len(body)) + body[: draw % len(body)])
             linger = struct.pack("ii", 1, 0)  # so that closing resets
-            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            with contextlib.suppress(OSError):  # the client has gone already
+                self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self._transport.abort()
 
     def _drip(self) -> None:

@@ -303,8 +303,9 @@ def test_caps_hold_and_a_raised_one_goes_on(
         try:
             ask(teacher, wanted, ledger, Spending(caps, PRICES))
             stopped = False
-        except BudgetError:
-            stopped = True
+        except BudgetError as error:
+            stopped, said = True, str(error)
+        assert not stopped or f" {len(teacher.asked)} of 20 requests are answered" in said
         spent = ledger.spent()
         assert spent.requests == len(teacher.asked) <= (requests or 20)
         assert spent.tokens == 60 * len(teacher.asked) <= (tokens or 10**9)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tutelage.config import BudgetSettings
+from tutelage.errors import BudgetError
 from tutelage.teacher.batches.book import LedgerBatchBook
 from tutelage.teacher.batches.client import BatchTeacher, take_back
 from tutelage.teacher.books.budget import Budget
@@ -158,15 +159,21 @@ def _ask_paid(
 
         async def work(deliver: Callable[[tuple[Request, str | None]], None]) -> None:
             queue = _Queue(teacher, requests, ledger, cache, deliver)
-            progress = lambda: (queue.answered, len(requests))  # noqa: E731
+
+            def progress() -> tuple[int, int]:
+                return queue.answered, len(requests)
+
             book = LedgerBatchBook(ledger, teacher, budget, spending.prices, cache, progress)
-            if isinstance(teacher, BatchTeacher):
-                await teacher.converse_by_batches(queue.wanted(), book, queue.settled)
-                return
-            if isinstance(teacher, OpenAITeacher):
-                await take_back(teacher, book)
-            async with LedgerRecorder(ledger, teacher, budget, spending.prices, cache, progress) as recorder:
-                await teacher.converse(queue.wanted(), recorder, queue.settled)
+            try:
+                if isinstance(teacher, BatchTeacher):
+                    await teacher.converse_by_batches(queue.wanted(), book, queue.settled)
+                    return
+                if isinstance(teacher, OpenAITeacher):
+                    await take_back(teacher, book)
+                async with LedgerRecorder(ledger, teacher, budget, spending.prices, cache, progress) as recorder:
+                    await teacher.converse(queue.wanted(), recorder, queue.settled)
+            except BudgetError:  # counted again, since what was in flight then has ended by now
+                raise BudgetError(budget.reached(*progress())) from None
 
         exits.enter_context(_few_collections())
         for request, reason in exits.enter_context(contextlib.closing(stream(work))):

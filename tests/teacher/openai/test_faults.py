@@ -68,6 +68,7 @@ def test_each_status_has_its_kind(status: int, kind: FailureKind, passing: bool)
         (told(400, "The model `x` does not exist", "model_not_found"), "teacher.model"),
         (told(400, "Server is pinned to '/models/a'; requested 'b'."), "teacher.model"),
         (told(400, "model 'b' not found, try pulling it first"), "teacher.model"),
+        (told(400, "max_tokens is too large: 9999. This model supports at most 4096."), "teacher.max_new_tokens"),
         (told(429, "You exceeded your current quota", "insufficient_quota"), "no money or quota"),
         (told(429, "You exceeded your current quota", None, kind="insufficient_quota"), "no money or quota"),
         (told(402), "no money or quota"),

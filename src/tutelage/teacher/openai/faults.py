@@ -50,6 +50,8 @@ _NO_MODEL_SAID = re.compile(
     r"|unknown model|no such model",
     re.IGNORECASE,
 )
+# Of the parameter alone: a prompt too long for the model's context is one request's fault.
+_TOO_MANY_TOKENS_SAID = re.compile(r"\bmax_(?:completion_)?tokens['\"`]? is too large", re.IGNORECASE)
 # A refusal of what was asked, and not of who asks; "Your account was flagged" is none.
 _MODERATED = re.compile(
     r"(?<!account )(?<!account was )(?<!account is )(?<!account has been )\bflagged|moderat(?:ion|ed)"
@@ -182,6 +184,8 @@ def _advice(status: int, said: _Said, endpoint: Endpoint) -> tuple[str, str] | N
         )
     if 300 <= status < 400:  # followed, the POST would become a GET, and the key might go to another host
         return f"The teacher at {url} is elsewhere", "Put its new address into teacher.base_url."
+    if status == 400 and _TOO_MANY_TOKENS_SAID.search(said.message):
+        return f"The model {settings.model!r} at {url} writes no reply that long", "Lower teacher.max_new_tokens."
     if said.codes & _NO_SUCH_PARAMETER:
         return f"The model {settings.model!r} at {url} takes other parameters", "Choose another teacher.model."
     return None
