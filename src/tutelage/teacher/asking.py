@@ -159,21 +159,17 @@ def _ask_paid(
 
         async def work(deliver: Callable[[tuple[Request, str | None]], None]) -> None:
             queue = _Queue(teacher, requests, ledger, cache, deliver)
-
-            def progress() -> tuple[int, int]:
-                return queue.answered, len(requests)
-
-            book = LedgerBatchBook(ledger, teacher, budget, spending.prices, cache, progress)
+            book = LedgerBatchBook(ledger, teacher, budget, spending.prices, cache)
             try:
                 if isinstance(teacher, BatchTeacher):
                     await teacher.converse_by_batches(queue.wanted(), book, queue.settled)
                     return
                 if isinstance(teacher, OpenAITeacher):
                     await take_back(teacher, book)
-                async with LedgerRecorder(ledger, teacher, budget, spending.prices, cache, progress) as recorder:
+                async with LedgerRecorder(ledger, teacher, budget, spending.prices, cache) as recorder:
                     await teacher.converse(queue.wanted(), recorder, queue.settled)
-            except BudgetError:  # counted again, since what was in flight then has ended by now
-                raise BudgetError(budget.reached(*progress())) from None
+            except BudgetError:  # what was in flight at the cap has ended by now, and counts
+                raise BudgetError(budget.reached(queue.answered, len(requests))) from None
 
         exits.enter_context(_few_collections())
         for request, reason in exits.enter_context(contextlib.closing(stream(work))):

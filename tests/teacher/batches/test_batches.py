@@ -549,7 +549,7 @@ def test_the_budget_of_a_later_start_agrees_with_the_ledger(run: Run) -> None:
 
         def book() -> tuple[Budget, LedgerBatchBook]:
             budget = Budget(BudgetSettings(tokens=10**6), ledger.spent(), prices)
-            return budget, LedgerBatchBook(ledger, teacher, budget, prices, None, lambda: (0, 3))
+            return budget, LedgerBatchBook(ledger, teacher, budget, prices, None)
 
         budget, first = book()
         first.begin_many("one", calls[:2])

@@ -31,7 +31,7 @@ class Slow(Ledger):
 
 def make_recorder(ledger: Ledger, cache: Cache | None = None) -> LedgerRecorder:
     budget = Budget(BudgetSettings(), Spent(), None)
-    return LedgerRecorder(ledger, ScriptedTeacher(), budget, None, cache, lambda: (0, 0))
+    return LedgerRecorder(ledger, ScriptedTeacher(), budget, None, cache)
 
 
 def test_what_came_is_written_though_all_is_cancelled_and_its_end_too(tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ it whether the group was handed in. Calls of a batch outlive their process: what
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from tutelage.errors import BudgetError
-from tutelage.teacher.books.budget import Budget
+from tutelage.teacher.books.budget import REACHED, Budget
 from tutelage.teacher.books.cache import Cache
 from tutelage.teacher.books.charges import ended, worst_charge
 from tutelage.teacher.books.entries import Begun, Charge
@@ -76,7 +76,6 @@ class LedgerBatchBook:
     """A BatchBook over a ledger.
 
     Not asynchronous: while it writes there is nothing else to do, for a batch has all day.
-    progress: requests answered so far, and wanted, for the message when a cap is reached.
     """
 
     def __init__(
@@ -86,10 +85,8 @@ class LedgerBatchBook:
         budget: Budget,
         prices: Prices | None,
         cache: Cache | None,
-        progress: Callable[[], tuple[int, int]],
     ) -> None:
         self._ledger, self._teacher, self._budget, self._prices, self._cache = ledger, teacher, budget, prices, cache
-        self._progress = progress
         self._open: dict[int, _Open] = {}
 
     def open_batches(self) -> list[OpenBatch]:
@@ -121,7 +118,7 @@ class LedgerBatchBook:
             begun.append(Begun(number, self._teacher, call, "batch", worst, name, tuple(own.values())))
             self._open[number] = _Open(name, own, worst, earlier=False)
         if not begun:
-            raise BudgetError(self._budget.reached(*self._progress()))
+            raise BudgetError(REACHED)
         self._ledger.write(begun)
         return [one.number for one in begun]
 

@@ -11,6 +11,9 @@ from tutelage.config import BudgetSettings
 from tutelage.errors import BudgetError
 from tutelage.teacher.books.prices import Prices, exact_money, to_pico
 
+REACHED = "The teacher's budget is reached."
+"""What is said at a cap before `Budget.reached` says it whole, when all that was in flight has ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class Spent:
@@ -112,7 +115,7 @@ class Budget:
         """
         had = f"{answered:,} of {wanted:,} requests are answered, and what came is kept."
         if self._refused is None:
-            return f"The teacher's budget is reached. {had}"
+            return f"{REACHED} {had}"
         name, cap, used, more = self._refused
         key = f"teacher.budget.{name}"
         written = exact_money if name == "money" else "{:,}".format

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tutelage.errors import WorkspaceError
 from tutelage.teacher.books.entries import Ended
-from tutelage.teacher.books.sqlite import prepare
+from tutelage.teacher.books.sqlite import prepare, undone_if_it_fails
 from tutelage.teacher.protocol import Sample
 from tutelage.workspace import disk_errors
 
@@ -70,13 +70,9 @@ class Cache:
         if rows:
             with _mended(self.path):
                 self._connection.execute("BEGIN IMMEDIATE")
-                try:
+                with undone_if_it_fails(self._connection):
                     self._connection.executemany("INSERT OR IGNORE INTO samples VALUES (?, ?, ?, ?, ?)", rows)
                     self._connection.execute("COMMIT")
-                except BaseException:
-                    with contextlib.suppress(sqlite3.Error):  # after a full disk SQLite has undone it by itself
-                        self._connection.execute("ROLLBACK")
-                    raise
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from tutelage.records import to_json
 from tutelage.teacher.books.budget import Spent
 from tutelage.teacher.books.entries import Begun, Ended, Entry
 from tutelage.teacher.books.layout import LAYOUT, VERSION
-from tutelage.teacher.books.sqlite import prepare, sum_of, summed
+from tutelage.teacher.books.sqlite import prepare, sum_of, summed, undone_if_it_fails
 from tutelage.teacher.protocol import Reply, Request, Sample, Teacher, sample_keys
 from tutelage.workspace import disk_errors
 
@@ -99,7 +99,7 @@ class Ledger:
         self._writing.acquire()
         with self._undone_if_it_fails():
             self._connection.execute("BEGIN IMMEDIATE")
-            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            now = _now()
             self._begin([entry for entry in entries if isinstance(entry, Begun)], now)
             self._end([entry for entry in entries if isinstance(entry, Ended)], now)
 
@@ -112,11 +112,9 @@ class Ledger:
     @contextlib.contextmanager
     def _undone_if_it_fails(self) -> Iterator[None]:
         try:
-            with mended(self.path):
+            with mended(self.path), undone_if_it_fails(self._connection):
                 yield
         except BaseException:
-            with contextlib.suppress(sqlite3.Error):  # after a full disk SQLite has undone it by itself
-                self._connection.execute("ROLLBACK")
             self._teachers.clear()  # their rows may be undone with the rest
             self._writing.release()
             raise
@@ -200,7 +198,7 @@ class Ledger:
         return self.change(
             "UPDATE calls SET ended = ?, failure = 'interrupted', detail = 'the run was stopped while it waited' "
             "WHERE ended IS NULL AND road = 'direct'",
-            (datetime.now(UTC).isoformat(timespec="milliseconds"),),
+            (_now(),),
         )
 
     def change(self, statement: str, values: Sequence[object] = ()) -> int:
@@ -246,6 +244,10 @@ class Ledger:
         """All rows that a query finds. Raises: WorkspaceError if the file cannot be read."""
         with self._reading, mended(self.path):
             return self._reader.execute(query, values).fetchall()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _prompt(request: Request) -> tuple[str, str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from tutelage.errors import BudgetError, WorkspaceError
 from tutelage.progress import say
-from tutelage.teacher.books.budget import Budget
+from tutelage.teacher.books.budget import REACHED, Budget
 from tutelage.teacher.books.cache import Cache
 from tutelage.teacher.books.charges import ended, worst_charge
 from tutelage.teacher.books.entries import Begun, Charge, Ended, Entry
@@ -38,11 +38,8 @@ class LedgerRecorder:
         budget: Budget,
         prices: Prices | None,
         cache: Cache | None,
-        progress: Callable[[], tuple[int, int]],
     ) -> None:
-        """progress: requests answered so far, and wanted, for the message when a cap is reached."""
         self._ledger, self._teacher, self._budget, self._prices, self._cache = ledger, teacher, budget, prices, cache
-        self._progress = progress
         self._open: dict[int, _Open] = {}
         self._turn = asyncio.Lock()
         self._freed = asyncio.Event()
@@ -70,7 +67,7 @@ class LedgerRecorder:
         async with self._turn:
             while not self._budget.reserve(worst.tokens, worst.cost):
                 if not self._open or not self._budget.may_fit(worst.tokens, worst.cost):
-                    raise BudgetError(self._budget.reached(*self._progress()))
+                    raise BudgetError(REACHED)
                 self._freed.clear()
                 await self._freed.wait()
             number = self._ledger.number()

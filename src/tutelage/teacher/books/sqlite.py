@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
+from collections.abc import Iterator
 
 
 def prepare(connection: sqlite3.Connection, layout: str, version: int) -> int:
@@ -32,6 +33,17 @@ def _turn_on_wal(connection: sqlite3.Connection) -> None:
             return
         time.sleep(pause)
     connection.execute("PRAGMA journal_mode = WAL")
+
+
+@contextlib.contextmanager
+def undone_if_it_fails(connection: sqlite3.Connection) -> Iterator[None]:
+    """Rolls an open transaction back when what is done in here fails."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):  # after a full disk SQLite has undone it by itself
+            connection.execute("ROLLBACK")
+        raise
 
 
 def sum_of(amount: str) -> str:
