@@ -1,0 +1,115 @@
+"""Several processes that work on one run, one a GPU: who is who, and how they talk.
+
+Rank 0 leads: it alone writes the run folder and speaks to the teacher. Processes are started by `tutelage … --gpus N`,
+`accelerate launch`, torchrun or Slurm, which all say who is who by the same environment variables. Without them, and
+in a process that has not joined, a rank is alone and everything here does nothing.
+
+What is told travels as JSON, and through host memory: a rank may wait for hours, which NCCL would take for a fault.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from accelerate import PartialState
+
+PATIENCE = timedelta(days=30)
+"""How long a rank waits for the others. If one dies, whoever started them ends the rest."""
+
+
+def is_launched() -> bool:
+    """Whether a launcher started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+@contextlib.contextmanager
+def joined(cpu: bool = False) -> Iterator[None]:
+    """This process as one of those that were launched together, if it was. cpu: without their GPUs."""
+    if not is_launched():
+        yield
+        return
+    cpu = cpu or not torch.cuda.is_available()
+    PartialState(cpu=cpu, backend="gloo" if cpu else "cpu:gloo,cuda:nccl", timeout=PATIENCE)
+    try:
+        yield
+    finally:
+        # Not after an error: the others may be amid an exchange, and to take leave of them would wait for it.
+        PartialState._reset_state()
+    dist.destroy_process_group()
+
+
+def rank() -> int:
+    """This process's number, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def local_rank() -> int:
+    """Its number among those on the same machine."""
+    return int(os.environ.get("LOCAL_RANK", "0")) if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_leader() -> bool:
+    """Whether it is this process that writes and asks."""
+    return rank() == 0
+
+
+def barrier() -> None:
+    """Waits until all ranks have come here."""
+    gather(None)
+
+
+def broadcast(value: Any = None) -> Any:
+    """The leader's value on every rank; what other ranks give is ignored. value: what JSON can hold."""
+    return gather(value if is_leader() else None)[0]
+
+
+def gather(value: Any) -> list[Any]:
+    """Every rank's value, by rank, on every rank. value: what JSON can hold."""
+    if world_size() == 1:
+        return [json.loads(json.dumps(value))]
+    own_X = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
+    sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(world_size())]
+    dist.all_gather(sizes, torch.tensor([len(own_X)]))
+    longest = max(int(size) for size in sizes)
+    padded = torch.zeros(longest, dtype=torch.uint8)
+    padded[: len(own_X)] = own_X
+    texts = [torch.zeros(longest, dtype=torch.uint8) for _ in sizes]
+    dist.all_gather(texts, padded)
+    return [json.loads(text[: int(size)].numpy().tobytes()) for text, size in zip(texts, sizes, strict=True)]
+
+
+class Claims:
+    """Numbers from 0 up, each given to one rank only: so that work goes to whoever is free.
+
+    All ranks make it at the same time.
+    """
+
+    def __init__(self) -> None:
+        self._alone = 0
+        self._store: dist.TCPStore | None = None
+        if world_size() > 1:
+            host = os.environ.get("MASTER_ADDR", "localhost")
+            if is_leader():
+                self._store = dist.TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=PATIENCE)
+            port = broadcast(self._store.port if self._store else None)
+            if self._store is None:
+                self._store = dist.TCPStore(host, port, is_master=False, timeout=PATIENCE)
+
+    def next(self) -> int:
+        """The next number that no rank has had."""
+        if self._store is None:
+            self._alone += 1
+            return self._alone - 1
+        return int(self._store.add("claims", 1)) - 1
