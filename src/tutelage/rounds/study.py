@@ -39,8 +39,7 @@ def study(run: Run, number: int) -> None:
     triplets = lesson(run, number)
     if not triplets:
         raise DataError(f"Round {number} has no lesson: the teacher gave no right rationale; see {place.feedback}.")
-    student = run.student(number - 1)
-    run.forget_student()  # it changes now; the next stage loads what is kept below
+    student = run.learner(number - 1)
     samples = encode_lesson(run, student, triplets)
     total = count_steps(samples, settings)
     if settings.warmup_steps >= total:
