@@ -63,6 +63,7 @@ def repair_special_tokens(name: str, model: PreTrainedModel, tokenizer: PreTrain
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(eos_id)
     tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad_id)
     tokenizer.padding_side = "left"  # as plain `generate` needs it
+    tokenizer.init_kwargs["padding_side"] = "left"  # from where it is saved
     model.config.eos_token_id = eos_id
     model.config.pad_token_id = pad_id
     model.generation_config = GenerationConfig(
