@@ -57,13 +57,15 @@ def adapted(name: str, **settings: Any) -> Student:
     return student
 
 
-def gradients(student: Student, way: Callable[..., Any]) -> dict[str, Tensor]:
+def gradient(student: Student, way: Callable[..., Any]) -> Tensor:
+    """Of all parameters that have any, in one row."""
     passes = way(student, 1.0, 0.5)
     with passes.running():
         passes.backward(passes.prepare(make_lesson(student)), 100.0, 3)
     found = {name: p.grad for name, p in student.model.named_parameters() if p.grad is not None}
+    assert all("lora_" in name for name in found)
     student.model.zero_grad()
-    return found
+    return torch.cat([grad.flatten() for grad in found.values()])
 
 
 def test_a_fresh_adapter_changes_nothing_and_alone_is_trained() -> None:
@@ -93,10 +95,9 @@ def test_the_same_seed_gives_the_same_adapter_whatever_was_drawn_before() -> Non
 def test_packed_passes_give_the_gradients_of_separate_ones(name: str) -> None:
     student = adapted(name)
     assert why_not_packed(student) is None
-    expected, found = gradients(student, in_separate_passes), gradients(student, in_packed_passes)
-    assert expected.keys() == found.keys() == {n for n, p in student.model.named_parameters() if p.requires_grad}
-    for parameter, gradient in expected.items():
-        torch.testing.assert_close(found[parameter], gradient, atol=2e-5 * float(gradient.abs().max()), rtol=1e-3)
+    expected, found = gradient(student, in_separate_passes), gradient(student, in_packed_passes)
+    assert len(expected) == sum(p.numel() for p in student.model.parameters() if p.requires_grad)
+    assert float((found - expected).norm() / expected.norm()) < 1e-5
 
 
 def test_gradient_checkpointing_changes_no_step() -> None:
