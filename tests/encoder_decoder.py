@@ -12,8 +12,6 @@ from transformers import (
     BartForConditionalGeneration,
     MBartConfig,
     MBartForConditionalGeneration,
-    MT5Config,
-    MT5ForConditionalGeneration,
     PreTrainedModel,
     T5Config,
     T5ForConditionalGeneration,
@@ -28,7 +26,7 @@ CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:.,?
 
 
 def make_t5_tokenizer(sentinels: int = 4) -> T5Tokenizer:
-    """Like a T5's: padding first, which its decoder starts with, then "</s>"; no line end in it, as in SentencePiece."""
+    """As a T5's: first the padding, which its decoder starts with, then "</s>"; white space of all kinds is one."""
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
     pieces += [(f"▁{word}", -3.0) for word in WORDS.split()]
     pieces += [(character, -5.0) for character in CHARACTERS]
@@ -45,7 +43,6 @@ T5: dict[str, Any] = {
     "num_layers": 2,
     "num_heads": 4,
     "dropout_rate": 0.0,
-    "initializer_factor": 0.5,
     "decoder_start_token_id": 0,
 }
 BART: dict[str, Any] = {
@@ -59,7 +56,6 @@ BART: dict[str, Any] = {
     "decoder_ffn_dim": 64,
     "max_position_embeddings": 256,
     "dropout": 0.0,
-    "init_std": 0.3,
     "pad_token_id": 0,
     "eos_token_id": 1,
     "bos_token_id": None,
@@ -68,32 +64,41 @@ BART: dict[str, Any] = {
 }
 
 
-def _flan_t5() -> PreTrainedModel:
-    model = T5ForConditionalGeneration(T5Config(**T5, tie_word_embeddings=False, feed_forward_proj="gated-gelu"))
-    # As in its files; the library ties a new one whatever the configuration says.
-    model.lm_head.weight = torch.nn.Parameter(torch.randn(VOCABULARY, 32) * 0.5)
+def _drawn(model: PreTrainedModel) -> PreTrainedModel:
+    """With weights so large that every token of the encoder shows in what the decoder says."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(std=0.3)
     return model
+
+
+def _flan_t5() -> PreTrainedModel:
+    config = T5 | {"tie_word_embeddings": False, "feed_forward_proj": "gated-gelu"}
+    model = T5ForConditionalGeneration(T5Config(**config))
+    # A head of its own, as in its files; the library ties a new model's, whatever the configuration says.
+    model.lm_head.weight = torch.nn.Parameter(torch.empty(VOCABULARY, 32))
+    return _drawn(model)
 
 
 def _bart() -> PreTrainedModel:
     model = BartForConditionalGeneration(BartConfig(**BART))
     model.final_logits_bias.normal_()
-    return model
+    return _drawn(model)
 
 
 MODELS: dict[str, Callable[[], PreTrainedModel]] = {
-    "T5, tied": lambda: T5ForConditionalGeneration(T5Config(**T5)),
+    "T5, tied": lambda: _drawn(T5ForConditionalGeneration(T5Config(**T5))),
     "Flan-T5, gated and untied": _flan_t5,
-    "mT5": lambda: MT5ForConditionalGeneration(MT5Config(**T5, tie_word_embeddings=False)),
     "BART, learned positions and a bias": _bart,
-    "mBART": lambda: MBartForConditionalGeneration(MBartConfig(**BART)),
+    "mBART": lambda: _drawn(MBartForConditionalGeneration(MBartConfig(**BART))),
 }
 
 
 def save_seq2seq(folder: Path, name: str = "T5, tied") -> Path:
     """As any library would save it with its tokenizer."""
     torch.manual_seed(0)
-    return save_model(folder, MODELS[name](), make_t5_tokenizer())  # type: ignore[arg-type]
+    return save_model(folder, MODELS[name](), make_t5_tokenizer())
 
 
 def load_seq2seq(folder: Path, name: str = "T5, tied") -> Student:

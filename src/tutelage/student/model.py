@@ -177,7 +177,20 @@ def _load_model(source: Source) -> PreTrainedModel:
             f"({len(missing)} in all) missing in its files. Take a model with a language-model head."
         )
     assert isinstance(model, PreTrainedModel)  # noqa: S101 - for the type checker
+    if kind is AutoModelForSeq2SeqLM:
+        _state_own_head(model)
     return model
+
+
+def _state_own_head(model: PreTrainedModel) -> None:
+    """Has the configuration say so if the head shares no weights with the embeddings.
+
+    T5's says in transformers 5 that they are shared, whatever its files hold: what resizes or saves the model goes by
+    that, and the versions before scale the hidden states by it.
+    """
+    head, embeddings = model.get_output_embeddings(), model.get_input_embeddings()
+    if isinstance(head, torch.nn.Linear) and head.weight is not embeddings.weight:
+        model.config.tie_word_embeddings = False
 
 
 def _check_causal(name: str, model: PreTrainedModel, token: int) -> None:
