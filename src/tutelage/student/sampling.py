@@ -146,6 +146,9 @@ class Answerer:
     def _make_engine(self) -> None:
         if self._engine is not None or self._by_library:
             return
+        if self._student.is_encoder_decoder:
+            self._leave_to_library("it has an encoder, and the engine runs decoders alone")
+            return
         reason, without_flex = self._build()
         if reason is not None and without_flex:
             release(self._student.device)
@@ -154,17 +157,18 @@ class Answerer:
             reason, _ = self._build()
         if reason is not None:
             release(self._student.device)
-            say(f"This model is answered for by the library's generate, which is slower: {reason}.")
-            self._by_library = True
-            self._slots = min(self._slots, LIBRARY_SLOTS)
+            self._leave_to_library(reason)
+
+    def _leave_to_library(self, reason: str) -> None:
+        say(f"This model is answered for by the library's generate, which is slower: {reason}.")
+        self._by_library = True
+        self._slots = min(self._slots, LIBRARY_SLOTS)
 
     def _build(self) -> tuple[str | None, bool]:
         """Makes the engine, or else says why not, and whether another try without FlexAttention may help.
 
         No more than words may be left of the error then: its frames refer to what the failed try allocated.
         """
-        if self._student.is_encoder_decoder:
-            return "it has an encoder, and the engine runs decoders alone", False
         options = self._options
         self._tried = min(self._slots, len(self._prompts) * self._samples)
         step = _SLOTS_STEP.get(self._student.device.type, 1)
