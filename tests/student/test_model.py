@@ -17,8 +17,6 @@ from transformers import (
     BertConfig,
     BertForMaskedLM,
     LlamaModel,
-    T5Config,
-    T5ForConditionalGeneration,
 )
 
 from tests.tiny import make_model, make_tokenizer, save_model
@@ -226,14 +224,11 @@ def test_pickled_weights_are_not_read(tmp_path: Path, tiny_student: Student) -> 
 def test_models_of_other_kinds_are_refused(tmp_path: Path) -> None:
     tokenizer = make_tokenizer(eos_token="<|endoftext|>")
     small = {"vocab_size": len(tokenizer), "num_hidden_layers": 1, "num_attention_heads": 2, "hidden_size": 16}
-    t5 = T5ForConditionalGeneration(T5Config(vocab_size=len(tokenizer), d_model=16, d_kv=8, d_ff=16, num_layers=1))
-    with pytest.raises(StudentError, match="encoder-decoder"):
-        load_student(str(save_model(tmp_path / "t5", t5, tokenizer)))
     bert = BertForMaskedLM(BertConfig(**small, intermediate_size=16, initializer_range=0.3))  # type: ignore[arg-type]
     with pytest.raises(StudentError, match="not a causal language model"):
         load_student(str(save_model(tmp_path / "bert", bert, tokenizer)))
     headless = LlamaModel(make_model(len(tokenizer), tie_word_embeddings=False).config)
-    with pytest.raises(StudentError, match=r"not a whole causal language model: lm_head\.weight"):
+    with pytest.raises(StudentError, match=r"not a whole language model: lm_head\.weight"):
         load_student(str(save_model(tmp_path / "headless", headless, tokenizer)))
 
 

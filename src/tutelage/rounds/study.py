@@ -107,7 +107,7 @@ def encode_lesson(run: Run, student: Student, triplets: Sequence[Triplet]) -> li
         # A mistake without an answer reads as the student left it.
         solution = solution_text(rationale, answer) if answer is not None else f" {rationale}"
         sample = encode_sample(student, before, asked, solution, run.recipe.study.demonstration_weight)
-        return sample if limit is None or len(sample.token_ids) <= limit else None
+        return sample if limit is None or max(len(sample.token_ids), len(sample.source_ids)) <= limit else None
 
     def encode_mistake(question: Question, mistake: Mistake | None) -> Sample | None:
         return None if mistake is None else encode(question, mistake.rationale, mistake.answer)

@@ -1,7 +1,8 @@
 """Ways to the gradients of the joint loss, and the choice among them by what the model and the device can do.
 
 Packed passes with FlexAttention and captured CUDA graphs on a GPU, packed passes with scaled dot product attention
-elsewhere, separate passes for a model that takes no tree mask. What comes out is the same but for rounding (and but for
+elsewhere, one encoder pass for all answers to a question where there is an encoder, separate passes for a model that
+takes no tree mask, or no such sharing. What comes out is the same but for rounding (and but for
 dropout, which a student that has any draws once for what the texts of a pack share).
 """
 
@@ -24,6 +25,7 @@ from tutelage.student.packed.replay import Replay
 from tutelage.student.packed.sums import chunk_for, pack, packed_passes, packed_sums
 from tutelage.student.packed.tree import Tree, plant
 from tutelage.student.separate import JointSums, LessonSample, separate_passes
+from tutelage.student.shared_encoder import Shared, share, shared_passes, shared_sums
 
 _TOLERANCE = 1e-3
 """Relative difference of losses that rounding may come to; a wrong mask or position gives a hundred times that."""
@@ -98,7 +100,7 @@ class EagerPasses:
 
 
 def in_separate_passes(student: Student, margin: float, lambda_: float) -> EagerPasses:
-    """The reference, for any causal language model."""
+    """The reference, for any student."""
     return EagerPasses(student, lambda_, list, lambda samples: separate_passes(student, samples, margin))
 
 
@@ -111,9 +113,21 @@ def in_packed_passes(student: Student, margin: float, lambda_: float) -> EagerPa
     return EagerPasses(student, lambda_, plant, sums, attention_name=TREE)
 
 
+def in_shared_passes(student: Student, margin: float, lambda_: float) -> EagerPasses:
+    """With each question encoded once, for an encoder-decoder student."""
+
+    def prepare(samples: Sequence[LessonSample]) -> Shared:
+        return share(student, samples)
+
+    return EagerPasses(student, lambda_, prepare, lambda shared: shared_sums(student, shared, margin))
+
+
 def ways(student: Student, margin: float, lambda_: float) -> tuple[list[Passes], str | None]:
     """The ways that this student can go on its device, the fastest first; and why it takes no packed one, if so."""
     separate = in_separate_passes(student, margin, lambda_)
+    if student.is_encoder_decoder:
+        reason = why_not_shared(student)
+        return [separate if reason else in_shared_passes(student, margin, lambda_)], reason
     if reason := why_not_packed(student):
         return [separate], reason
     packed = in_packed_passes(student, margin, lambda_)
@@ -122,20 +136,31 @@ def ways(student: Student, margin: float, lambda_: float) -> tuple[list[Passes],
     return [packed], None
 
 
-@torch.no_grad()
 def why_not_packed(student: Student) -> str | None:
-    """What keeps a student from packed passes, None if nothing does.
+    """What keeps a student from packed passes, None if nothing does."""
 
-    Found out by trying: a tiny lesson has to give the same losses in separate and in packed passes.
-    """
+    def packed(lesson: Sequence[LessonSample]) -> JointSums:
+        with exchanged_attention(student.model, TREE):
+            return packed_passes(student, lesson, margin=1.0)
+
+    return _why_not(student, packed)
+
+
+def why_not_shared(student: Student) -> str | None:
+    """What keeps an encoder-decoder student from encoding each question once, None if nothing does."""
+    return _why_not(student, lambda lesson: shared_passes(student, lesson, margin=1.0))
+
+
+@torch.no_grad()
+def _why_not(student: Student, passes: Callable[[Sequence[LessonSample]], JointSums]) -> str | None:
+    """Found out by trying: a tiny lesson has to give the same losses in these and in separate passes."""
     lesson = _probe_lesson(student)
     was_training = student.model.training
     student.model.eval()
     try:
         expected = separate_passes(student, lesson, margin=1.0)
-        with exchanged_attention(student.model, TREE):
-            found = packed_passes(student, lesson, margin=1.0)
-    # A model of any kind may refuse the mask in any way; whatever it raises, separate passes remain.
+        found = passes(lesson)
+    # A model of any kind may refuse a mask or a hook in any way; whatever it raises, separate passes remain.
     except Exception as error:
         return first_line(error)
     finally:
@@ -165,8 +190,12 @@ def _probe_lesson(student: Student) -> list[LessonSample]:
         return [draw.randrange(vocabulary) for _ in range(count)]
 
     def text(before: list[int], count: int) -> Sample:
+        if student.is_encoder_decoder:
+            source, before = tuple(before), list(student.decoder_start)
+        else:
+            source = ()
         token_ids = (*before, *some(count))
-        return Sample(token_ids, (1.0,) * len(token_ids), len(token_ids) - 2)
+        return Sample(token_ids, (1.0,) * len(token_ids), len(token_ids) - 2, source)
 
     beginning = some(12)
     questions = [beginning + some(count) for count in (7, 5)]

@@ -14,6 +14,7 @@ from typing import Protocol
 from tutelage.errors import StudentError
 from tutelage.progress import say
 from tutelage.student.drawing import Drawing, Greedy, Sampling
+from tutelage.student.encoding import whole_prompt
 from tutelage.student.engine.engine import Engine, Options
 from tutelage.student.engine.scheduler import Request
 from tutelage.student.generating import generate
@@ -145,6 +146,9 @@ class Answerer:
     def _make_engine(self) -> None:
         if self._engine is not None or self._by_library:
             return
+        if self._student.is_encoder_decoder:
+            self._leave_to_library("it has an encoder, and the engine runs decoders alone")
+            return
         reason, without_flex = self._build()
         if reason is not None and without_flex:
             release(self._student.device)
@@ -153,9 +157,12 @@ class Answerer:
             reason, _ = self._build()
         if reason is not None:
             release(self._student.device)
-            say(f"This model is answered for by the library's generate, which is slower: {reason}.")
-            self._by_library = True
-            self._slots = min(self._slots, LIBRARY_SLOTS)
+            self._leave_to_library(reason)
+
+    def _leave_to_library(self, reason: str) -> None:
+        say(f"This model is answered for by the library's generate, which is slower: {reason}.")
+        self._by_library = True
+        self._slots = min(self._slots, LIBRARY_SLOTS)
 
     def _build(self) -> tuple[str | None, bool]:
         """Makes the engine, or else says why not, and whether another try without FlexAttention may help.
@@ -216,23 +223,28 @@ def greedy_batch(
 def encode_prompts(student: Student, prompts: Sequence[str]) -> list[list[int]]:
     """Prompts' tokens, each tokenised whole, with the beginning-of-text tokens unless it already starts with them.
 
-    Raises: StudentError if one has none.
+    For an encoder with what ends a text, too. Raises: StudentError if one has none.
     """
     if not prompts:
         return []
     encoded: list[list[int]] = student.tokenizer(list(prompts), add_special_tokens=False)["input_ids"]
-    begin = len(student.bos)
-    whole = [ids if tuple(ids[:begin]) == student.bos else [*student.bos, *ids] for ids in encoded]
-    if not all(whole):
+    if not all(student.bos or ids for ids in encoded):
         raise StudentError("A prompt is empty: there is nothing to continue. Give it a question.")
-    return whole
+    return [whole_prompt(student, ids) for ids in encoded]
 
 
 def check_lengths(student: Student, prompts: Sequence[Sequence[int]], drawing: Drawing) -> None:
     """Raises: StudentError if a prompt is too long for the model's context."""
     longest = max(map(len, prompts), default=0)
     limit, new = student.context, drawing.max_new_tokens
-    if limit is not None and longest + new > limit:
+    if limit is None:
+        return
+    if student.is_encoder_decoder and max(longest, len(student.decoder_start) + new) > limit:
+        raise StudentError(
+            f"A prompt of {longest} tokens or an answer of {new} does not fit the model's context of {limit} tokens, "
+            "in the encoder or in the decoder. Take fewer demonstrations (prompt.count) or a smaller max_new_tokens."
+        )
+    if not student.is_encoder_decoder and longest + new > limit:
         raise StudentError(
             f"A prompt of {longest} tokens and {new} new ones do not fit the model's context of {limit} tokens. "
             "Take fewer demonstrations (prompt.count) or a smaller max_new_tokens."

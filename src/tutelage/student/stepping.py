@@ -234,7 +234,7 @@ class StudyStep:
 
 def by_length(samples: Sequence[LessonSample]) -> list[LessonSample]:
     """Samples of similar length together: separate passes pad them."""
-    return sorted(samples, key=lambda sample: len(sample.anchor.token_ids))
+    return sorted(samples, key=lambda sample: len(sample.anchor.source_ids) + len(sample.anchor.token_ids))
 
 
 def make_optimizer(student: Student, settings: StudySettings, learning_rate: float) -> torch.optim.AdamW:

@@ -29,7 +29,7 @@ class VllmAnswerer:
     """As `sampling.Answerer`, within sampling noise: the same prompt and seed draw other answers than there.
 
     It loads the student anew, from a folder that is written for it and gone afterwards.
-    Raises: StudentError if vLLM is not installed, or a prompt is empty or too long.
+    Raises: StudentError if vLLM is not installed or runs no such student, or a prompt is empty or too long.
     """
 
     def __init__(
@@ -43,6 +43,11 @@ class VllmAnswerer:
         complete: Complete | None = answer_end,
         batch_size: int | None = None,
     ) -> None:
+        if student.is_encoder_decoder:
+            raise StudentError(
+                'student.engine is "vllm", which runs no encoder-decoder models such as this student '
+                f'({student.model.config.model_type}). Take student.engine="built-in".'
+            )
         self._vllm = _import()
         self._student = student
         self._prompts = encode_prompts(student, prompts)
