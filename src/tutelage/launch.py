@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import multiprocessing.connection
 import os
-import signal
 import socket
 import sys
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch.multiprocessing.spawn import start_processes
-
-from tutelage.progress import say
 
 METHOD = "spawn"
 """How processes are started; CUDA works in no fork of a process that has used it."""
@@ -22,10 +19,16 @@ _LEAVE_SECONDS = 3
 """For the others to end by themselves once one has failed, or Ctrl-C was pressed."""
 
 
-def start(count: int, arguments: Sequence[str], cpu: bool) -> int:
-    """Runs `tutelage` with these arguments as so many ranks, and waits; the exit code.
+class Failure(NamedTuple):
+    """The rank that ended the run. exit_code: minus the signal that killed it; else the rank has said what happened."""
 
-    cpu: they shall not use the GPUs. Whichever rank fails has said why; the launcher tells of one that a signal killed.
+    rank: int
+    exit_code: int
+
+
+def start(count: int, arguments: Sequence[str], cpu: bool) -> Failure | None:
+    """Runs `tutelage` with these arguments as so many ranks, and waits. cpu: they shall not use the GPUs.
+
     Raises: KeyboardInterrupt on Ctrl-C, when all have ended.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))  # else each takes them all
@@ -33,23 +36,13 @@ def start(count: int, arguments: Sequence[str], cpu: bool) -> int:
     context: Any = start_processes(_rank, (count, port, tuple(arguments), cpu), count, join=False, start_method=METHOD)
     processes: list[BaseProcess] = context.processes
     try:
-        failed = _first_to_fail(processes)
+        return _first_failure(processes)
     except KeyboardInterrupt:
-        multiprocessing.connection.wait([process.sentinel for process in processes], _LEAVE_SECONDS)
+        for process in processes:
+            process.join(_LEAVE_SECONDS)
         raise
     finally:
         _end(processes)
-    if failed is None:
-        return 0
-    code = processes[failed].exitcode or 0
-    if code > 0:
-        return code
-    say(
-        f"Error: rank {failed} was killed by signal {-code} ({_signal_name(-code)}), so the run has ended. "
-        "(Linux sends signal 9 where memory runs out.) What was finished is kept; `tutelage resume RUN` goes on, "
-        "on any number of GPUs."
-    )
-    return 128 - code
 
 
 def started_here() -> bool:
@@ -81,16 +74,16 @@ def _free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-def _first_to_fail(processes: Sequence[BaseProcess]) -> int | None:
-    """Waits until a process fails, or all are done; the number of the one that failed."""
+def _first_failure(processes: Sequence[BaseProcess]) -> Failure | None:
+    """Waits until a process fails, or all are done."""
     running = dict(enumerate(processes))
     while running:
         multiprocessing.connection.wait([process.sentinel for process in running.values()])
         ended = {number: process for number, process in running.items() if not process.is_alive()}
         # Several may have ended meanwhile: the one that was killed is then why the others failed.
-        failed = sorted((process.exitcode or 0, number) for number, process in ended.items() if process.exitcode)
-        if failed:
-            return failed[0][1]
+        failures = [Failure(number, process.exitcode) for number, process in ended.items() if process.exitcode]
+        if failures:
+            return min(failures, key=lambda failure: failure.exit_code)
         for number in ended:
             del running[number]
     return None
@@ -104,10 +97,3 @@ def _end(processes: Sequence[BaseProcess]) -> None:
         process.join(_LEAVE_SECONDS)
         process.kill()
         process.join()
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return "unknown"

@@ -44,9 +44,16 @@ def started(gpus: int | None, device: str) -> bool:
     _check_gpus(gpus, device)
     from tutelage.launch import start
 
-    if code := start(gpus, sys.argv[1:], cpu=device == "cpu"):
-        raise typer.Exit(code)
-    return True
+    if (failure := start(gpus, sys.argv[1:], cpu=device == "cpu")) is None:
+        return True
+    if failure.exit_code > 0:  # it has said why
+        raise typer.Exit(failure.exit_code)
+    _print(
+        f"Error: rank {failure.rank} was killed by signal {-failure.exit_code}, and so the run has ended. (Linux sends "
+        "signal 9 where memory runs out.) What was finished is kept; `tutelage resume RUN` goes on from there, on any "
+        "number of GPUs."
+    )
+    raise typer.Exit(128 - failure.exit_code)
 
 
 def _check_gpus(gpus: int, device: str) -> None:
