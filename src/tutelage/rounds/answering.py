@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 
 from tutelage.distributed import Claims, barrier, broadcast, is_leader, rank, world_size
@@ -70,11 +71,23 @@ def answers_of(run: Run, number: int, prompts: Sequence[str], drawing: Drawing, 
                 'Leave out --gpus, or take student.engine="built-in".'
             )
         return VllmAnswerer(student, prompts, drawing, **settings)
-    if ranks > 1:  # no more slots than a rank's share fills: empty ones cost time as well
-        share = -(-len(prompts) * settings.get("samples", 1) // ranks)
-        slots = settings["batch_size"] or automatic_slots(student.device)
-        settings["batch_size"] = max(1, min(slots, share))
+    if ranks > 1:
+        sequences = len(prompts) * settings.get("samples", 1)
+        settings["batch_size"] = slots_of_rank(sequences, settings["batch_size"], student.device)
     return Answerer(student, prompts, drawing, **settings)
+
+
+def slots_of_rank(sequences: int, batch_size: int | None, device: torch.device) -> int:
+    """Of several ranks: no more than a rank's share of the sequences fills, since empty slots cost time as well."""
+    return max(1, min(batch_size or automatic_slots(device), -(-sequences // world_size())))
+
+
+def parts_for_ranks(order: Sequence[int], sittings: Sequence[Sequence[int]]) -> list[Sequence[int]]:
+    """What several ranks take one after the other. order: questions; sittings: those of a rank that has all to itself.
+
+    Parts are small, so that ranks end together; slots stay full all the same, since a part enters where others leave.
+    """
+    return _parts(order, max(1, max(map(len, sittings), default=1) // _PARTS))
 
 
 def finished_answers(path: Path) -> list[Attempt] | None:
@@ -100,13 +113,12 @@ def answer_all(
     rest = [index for sitting in answers.sittings for index in sitting if questions[index].id not in done]
     with progress(description, len(questions) * samples, "answers", len(before)) as advance:
         grading = _Grading(questions, _own_file(path), advance, before)
-        size = max(map(len, answers.sittings), default=1)
         if world_size() == 1:
-            for sitting in _parts(rest, size):
+            for sitting in _parts(rest, max(map(len, answers.sittings), default=1)):
                 answers.answer(sitting, grading)
                 grading.keep()
         else:
-            grading.share(answers, _parts(rest, max(1, size // _PARTS)))
+            grading.share(answers, parts_for_ranks(rest, answers.sittings))
             grading.wait_for(len(questions) * samples)
         grading.tell()
     answers.release()
