@@ -21,6 +21,7 @@ from transformers import (
 
 from tests.tiny import make_model, make_tokenizer, save_model
 from tutelage.errors import StudentError
+from tutelage.student import model as model_module
 from tutelage.student.model import Student, choose_device, load_student, save_student
 from tutelage.student.sampling import greedy_batch
 from tutelage.student.sources import explain
@@ -199,6 +200,14 @@ def test_errors_name_what_is_missing(tmp_path: Path) -> None:
         load_student("nobody/no-such-model")
     with pytest.raises(StudentError, match='no device "abacus"'):
         choose_device("abacus")
+
+
+def test_each_of_several_ranks_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_module, "world_size", lambda: 4)
+    monkeypatch.setattr(model_module, "local_rank", lambda: 977)
+    with pytest.raises(StudentError, match='no device "cuda:977"'):
+        choose_device("cuda")
+    assert choose_device("cpu") == torch.device("cpu")
 
 
 def test_damaged_files_are_told(tmp_path: Path, tiny_student: Student) -> None:

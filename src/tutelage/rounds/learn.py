@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tutelage.config import Recipe
+from tutelage.distributed import world_size
 from tutelage.errors import DataError
 from tutelage.rounds.cast import build_spending, build_teacher
 from tutelage.rounds.evaluate import evaluate
@@ -104,7 +105,7 @@ def decision_after(run: Run, number: int) -> Decision:
 def timed(run: Run, number: int, stage: str, work: Callable[[], Result]) -> Result:
     """Does a stage and notes its seconds in the journal."""
     began = time.monotonic()
-    run.workspace.note("begin", round=number, stage=stage)
+    run.workspace.note("begin", round=number, stage=stage, ranks=world_size())
     result = work()
     run.workspace.note("end", round=number, stage=stage, seconds=round(time.monotonic() - began, 3))
     return result

@@ -14,6 +14,7 @@ import torch
 
 import tutelage
 from tutelage.config import Recipe
+from tutelage.distributed import world_size
 from tutelage.errors import WorkspaceError
 from tutelage.progress import say
 from tutelage.recipes import read_recipe, recipe_to_toml, with_absolute_paths
@@ -215,6 +216,8 @@ def _environment() -> dict[str, object]:
         "platform": platform.platform(),
         **{package: _version(package) for package in packages},
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "gpus": torch.cuda.device_count(),
+        "world_size": world_size(),
         "threads": torch.get_num_threads(),
     }
 

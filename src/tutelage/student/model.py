@@ -25,6 +25,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from tutelage.distributed import local_rank, world_size
 from tutelage.errors import StudentError
 from tutelage.student.sources import Source, explain, find_source
 from tutelage.student.special_tokens import repair_special_tokens
@@ -126,7 +127,9 @@ def safetensors_errors() -> Iterator[None]:
 def choose_device(device: str) -> torch.device:
     """The torch device of a recipe's word for it. Raises: StudentError if there is no such device."""
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and world_size() > 1:  # the current device already, by `distributed.joined`
+        device = f"cuda:{local_rank()}"
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)

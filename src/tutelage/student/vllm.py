@@ -18,7 +18,7 @@ from tutelage.errors import StudentError
 from tutelage.student.drawing import Drawing, Sampling
 from tutelage.student.memory import release
 from tutelage.student.model import Student, save_student
-from tutelage.student.sampling import Finished, check_lengths, encode_prompts, plan_sittings
+from tutelage.student.sampling import Finished, Further, check_lengths, encode_prompts, plan_sittings
 from tutelage.student.stopping import NEXT_QUESTION, Complete, Completion, EndRule, answer_end
 
 _SEQUENCES = 1024
@@ -65,8 +65,10 @@ class VllmAnswerer:
         """As Answers."""
         return self._sittings
 
-    def answer(self, sitting: Sequence[int], finished: Finished | None = None) -> list[list[Completion]]:
-        """As Answers; it tells of all prompts at the end."""
+    def answer(
+        self, sitting: Sequence[int], finished: Finished | None = None, further: Further | None = None
+    ) -> list[list[Completion]]:
+        """As Answers; it tells of all prompts at the end, and asks for further ones then."""
         if self._model is None:
             self._model = self._load()
         outputs = self._model.generate(
@@ -81,6 +83,8 @@ class VllmAnswerer:
             if finished is not None:
                 finished(prompt, completions)
             answers.append(completions)
+        while further is not None and (more := further()):
+            self.answer(more, finished)
         return answers
 
     def release(self) -> None:
