@@ -10,10 +10,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from tutelage.progress import progress
-from tutelage.prompts import student_prompt
 from tutelage.records import Attempt, Question, from_json, to_json
 from tutelage.rounds.run import Run
 from tutelage.student.drawing import Drawing
+from tutelage.student.model import Student
+from tutelage.student.prompting import prompting_for
 from tutelage.student.sampling import Answerer, Answers
 from tutelage.student.stopping import Completion
 from tutelage.student.vllm import VllmAnswerer
@@ -21,9 +22,10 @@ from tutelage.tasks.answers import is_right, read_answer, student_rationale
 from tutelage.workspace import disk_errors, read_records, remove, unfinished, write_records
 
 
-def prompts_for(run: Run, questions: Iterable[Question]) -> list[str]:
+def prompts_for(run: Run, student: Student, questions: Iterable[Question]) -> list[str]:
     """What the student is given for each question, demonstrations included."""
-    return [student_prompt(question, run.demonstrations) for question in questions]
+    prompting = prompting_for(student, run.recipe.prompt, run.demonstrations)
+    return [prompting.prompt(question).text for question in questions]
 
 
 def grade(question: Question, sample: int, completion: Completion) -> Attempt:

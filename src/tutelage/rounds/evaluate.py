@@ -24,7 +24,7 @@ def evaluate(run: Run, number: int) -> dict[str, Any]:
     questions = [*run.questions["test"], *run.questions["held-out"]]
     attempts = finished_answers(place.answers)
     if attempts is None:
-        prompts, drawing = prompts_for(run, questions), Greedy(settings.max_new_tokens)
+        prompts, drawing = prompts_for(run, run.student(number), questions), Greedy(settings.max_new_tokens)
         answers = answers_of(run, number, prompts, drawing, batch_size=settings.batch_size)
         attempts = answer_all(place.answers, f"Round {number}  evaluation", questions, 1, answers)
     test = {question.id for question in run.questions["test"]}

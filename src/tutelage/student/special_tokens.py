@@ -55,9 +55,9 @@ def repair_special_tokens(name: str, model: PreTrainedModel, tokenizer: PreTrain
 
     Raises: StudentError if no end token can be found.
     """
-    opening, closing = _turn_tokens(tokenizer)
+    opening, closing = turn_tokens(tokenizer)
     eos_id, stop_ids = _end_tokens(name, model, tokenizer, opening, closing)
-    bos = _beginning(tokenizer)
+    bos = beginning(tokenizer)
     begins = {tokenizer.bos_token_id} if isinstance(tokenizer.bos_token_id, int) else set()
     pad_id = _padding(model, tokenizer, {*stop_ids, *bos, *opening, *begins})
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(eos_id)
@@ -71,7 +71,7 @@ def repair_special_tokens(name: str, model: PreTrainedModel, tokenizer: PreTrain
     return SpecialTokens(pad_id, eos_id, bos, stop_ids)
 
 
-def _turn_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[set[int], int | None]:
+def turn_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[set[int], int | None]:
     """The special tokens that open the assistant's turn in the chat template, and the one that closes it."""
     if not tokenizer.chat_template:
         return set(), None
@@ -124,7 +124,7 @@ def _as_list(tokens: object) -> list[int]:
     return [token for token in values if isinstance(token, int)]
 
 
-def _beginning(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+def beginning(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     """What the tokenizer puts before a text, whatever it may put behind it."""
     bare = tokenizer("text", add_special_tokens=False)["input_ids"]
     whole = tokenizer("text")["input_ids"]
