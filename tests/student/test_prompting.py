@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tokenizers import pre_tokenizers, processors
@@ -76,8 +78,12 @@ def make_chat_student(student: Student, template: str | None, begins: bool) -> S
         tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
             single="<s> $A", special_tokens=[("<s>", 0)]
         )
-    parts = {"pad_id": 3, "eos_id": 1, "stop_ids": (1,), "bos": (0,) if begins else ()}
-    return dataclasses.replace(student, tokenizer=tokenizer, **parts)
+    bos = (0,) if begins else ()
+    return dataclasses.replace(student, tokenizer=tokenizer, pad_id=3, eos_id=1, stop_ids=(1,), bos=bos)
+
+
+def text_of(student: Student, token_ids: Sequence[int]) -> str:
+    return str(student.tokenizer.decode(list(token_ids)))
 
 
 def as_served(student: Student, settings: PromptSettings, folder: Path, *before: dict[str, str]) -> list[list[int]]:
@@ -85,7 +91,7 @@ def as_served(student: Student, settings: PromptSettings, folder: Path, *before:
     shutil.rmtree(folder, ignore_errors=True)
     student.tokenizer.save_pretrained(folder)
     write_template(folder, settings, DEMOS)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     texts = [QUESTIONS[0].text, QUESTIONS[1].text + "\nAnswer Choices:\n(a) one 🐈\n(b) two\n"]
     conversations = [[*before, {"role": "user", "content": text}] for text in texts]
     return [list(tokenizer.apply_chat_template(one, add_generation_prompt=True)["input_ids"]) for one in conversations]
@@ -126,10 +132,10 @@ def test_exam_study_and_server_ask_in_the_same_tokens(
     for prompt, tokens in zip(prompts, encoded, strict=True):
         sample = encode_sample(student, prompt.before, prompt.asked, prompting.solution("So.", "8"), 0.1, 1)
         assert list(sample.token_ids[: len(tokens)]) == tokens
-        assert student.tokenizer.decode(sample.token_ids[len(tokens) :]).strip() == "So.\nAnswer: 8<|im_end|>"
+        assert text_of(student, sample.token_ids[len(tokens) :]).strip() == "So.\nAnswer: 8<|im_end|>"
         assert sample.token_ids[-1] == prompting.end_id == 1
         light = [weight < 1 for weight in sample.weights]
-        heavy = student.tokenizer.decode(sample.token_ids[sum(light) :])
+        heavy = text_of(student, sample.token_ids[sum(light) :])
         assert light == sorted(light, reverse=True)
         assert heavy.lstrip().startswith(prompt.asked[:25])
     assert prompts[0].before == prompts[1].before
@@ -146,7 +152,7 @@ def test_the_date_does_not_change_the_prompt(tiny_student: Student, tmp_path: Pa
     student = make_chat_student(tiny_student, THINKING, begins=False)
     assert "Today is 26 Jul 2024." in prompting_for(student, CHAT, DEMOS).prompt(QUESTIONS[0]).before
     [tokens, _] = as_served(student, CHAT, tmp_path / "served")
-    assert "Today is 26 Jul 2024." in student.tokenizer.decode(tokens)
+    assert "Today is 26 Jul 2024." in text_of(student, tokens)
 
 
 @pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES.keys())
@@ -156,9 +162,9 @@ def test_a_system_message_of_the_asker_comes_behind_the_runs(
     student = make_chat_student(tiny_student, template, begins=False)
     asked = {"role": "system", "content": "Be brief."}
     [tokens, _] = as_served(student, SYSTEM, tmp_path / "served", asked)
-    assert "Think {{ twice }}.\n\nBe brief." in student.tokenizer.decode(tokens)
+    assert "Think {{ twice }}.\n\nBe brief." in text_of(student, tokens)
     [tokens, _] = as_served(student, PLAIN, tmp_path / "served", asked)
-    assert student.tokenizer.decode(tokens) == "Be brief.\n\n" + student_prompt(QUESTIONS[0], DEMOS)
+    assert text_of(student, tokens) == "Be brief.\n\n" + student_prompt(QUESTIONS[0], DEMOS)
 
 
 def test_a_longer_conversation_with_a_plain_student(tiny_student: Student, tmp_path: Path) -> None:
@@ -166,13 +172,13 @@ def test_a_longer_conversation_with_a_plain_student(tiny_student: Student, tmp_p
     before = [{"role": "user", "content": "One?"}, {"role": "assistant", "content": "1.\nAnswer: 1"}]
     [tokens, _] = as_served(student, PLAIN, tmp_path / "served", *before)
     expected = student_prompt(QUESTIONS[0], [*DEMOS, Demonstration("One?", "1.", "1")])
-    assert student.tokenizer.decode(tokens) == expected
+    assert text_of(student, tokens) == expected
 
 
 def test_a_tokenizer_that_puts_a_space_before_the_first_word(tiny_student: Student, tmp_path: Path) -> None:
     """As Llama 2's: it does so at a text's start, and not behind the special token that a template writes there."""
     student = make_chat_student(tiny_student, None, begins=True)
-    student.tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(  # type: ignore[attr-defined]
+    student.tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Metaspace(replacement="Ġ", prepend_scheme="first"), pre_tokenizers.ByteLevel(False, False)]
     )
     expected = encode_prompts(student, [prompting_for(student, PLAIN, DEMOS).prompt(q).text for q in QUESTIONS])
