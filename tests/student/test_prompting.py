@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jinja2 import TemplateError
 from tokenizers import pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -173,6 +174,19 @@ def test_a_longer_conversation_with_a_plain_student(tiny_student: Student, tmp_p
     [tokens, _] = as_served(student, PLAIN, tmp_path / "served", *before)
     expected = student_prompt(QUESTIONS[0], [*DEMOS, Demonstration("One?", "1.", "1")])
     assert text_of(student, tokens) == expected
+
+
+@pytest.mark.parametrize("settings", [PLAIN, CHAT])
+def test_what_servers_make_of_messages(tiny_student: Student, tmp_path: Path, settings: PromptSettings) -> None:
+    """A text may come in parts; a tool's message has no place."""
+    student = make_chat_student(tiny_student, CHATML, begins=False)
+    [expected, _] = as_served(student, settings, tmp_path)
+    tokenizer: Any = AutoTokenizer.from_pretrained(tmp_path)
+    parts = [{"type": "text", "text": text} for text in ("How many legs", " have 2 cats?")]
+    conversation = [{"role": "user", "content": parts}]
+    assert list(tokenizer.apply_chat_template(conversation, add_generation_prompt=True)["input_ids"]) == expected
+    with pytest.raises(TemplateError, match="system, user and assistant alone"):
+        tokenizer.apply_chat_template([*conversation, {"role": "tool", "content": "4"}])
 
 
 def test_a_tokenizer_that_puts_a_space_before_the_first_word(tiny_student: Student, tmp_path: Path) -> None:

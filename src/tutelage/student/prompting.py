@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from tutelage.config import PromptSettings
 from tutelage.errors import StudentError
-from tutelage.prompts import REASONING, demonstrations_text, question_text, solution_text
+from tutelage.prompts import demonstrations_text, question_text, solution_text
 from tutelage.records import Demonstration, Question
 from tutelage.student.model import Student
 from tutelage.student.run_template import (
@@ -88,7 +88,7 @@ def _plain(student: Student, demonstrations: Sequence[Demonstration]) -> Prompti
     before = demonstrations_text(demonstrations)
 
     def prompt(question: Question) -> Prompt:
-        return Prompt(before, question_text(question.text, question.choices) + f"\n{REASONING}")
+        return Prompt(before, user_turn(question.text, question.choices))
 
     def solution(rationale: str, answer: str | None) -> str:
         # A mistake without an answer reads as the student left it.

@@ -46,10 +46,9 @@ day that Llama 3's own template falls back on."""
 
 def own_template(tokenizer: PreTrainedTokenizerBase) -> str | None:
     """The template that the model came with, without what a run put before it; None if there is none (any more)."""
-    if not tokenizer.chat_template:
-        return None
-    template = str(tokenizer.get_chat_template())
-    if template.startswith(_PLAIN):
+    named: Any = tokenizer.chat_template
+    template: str | None = named.get("default") if isinstance(named, dict) else named
+    if not template or template.startswith(_PLAIN):
         return None
     return template.partition(_OWN)[2] if template.startswith(_CHAT) else template
 
@@ -119,7 +118,7 @@ def render(tokenizer: PreTrainedTokenizerBase, template: str, messages: Sequence
 
 
 def user_turn(question: str, choices: Sequence[str] = ()) -> str:
-    """A question as a user's turn."""
+    """A question as a user's turn, and at the end of a plain prompt."""
     return question_text(question, choices) + _AFTER_QUESTION
 
 
