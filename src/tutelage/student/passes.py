@@ -1,7 +1,8 @@
 """Ways to the gradients of the joint loss, and the choice among them by what the model and the device can do.
 
 Packed passes with FlexAttention and captured CUDA graphs on a GPU, packed passes with scaled dot product attention
-elsewhere, one encoder pass for all answers to a question where there is an encoder, separate passes for a model that
+elsewhere, packed passes of a few samples for a model that keeps an attention of its own and adds the mask to its
+scores, one encoder pass for all answers to a question where there is an encoder, separate passes for a model that
 takes no tree mask, or no such sharing. What comes out is the same but for rounding (and but for
 dropout, which a student that has any draws once for what the texts of a pack share).
 """
@@ -30,9 +31,20 @@ from tutelage.student.shared_encoder import Shared, share, shared_passes, shared
 _TOLERANCE = 1e-3
 """Relative difference of losses that rounding may come to; a wrong mask or position gives a hundred times that."""
 
+OWN_ATTENTION_SAMPLES = 4
+"""Samples in a pack whose scores are all in memory, masked ones too: they grow with the square of the pack.
+
+Behind 420 tokens of demonstrations 16 samples have 2.4 times the scores of separate passes, 4 have 0.9 times.
+"""
+
 
 class Passes(Protocol):
-    """A way to the gradients of λ and ρ that it was made with."""
+    """A way to the gradients of λ and ρ that it was made with.
+
+    most_samples: how many a micro-batch may have; None for any number.
+    """
+
+    most_samples: int | None
 
     @property
     def keeps_gradients(self) -> bool:
@@ -66,7 +78,9 @@ class EagerPasses:
         prepare: Callable[[Sequence[LessonSample]], Any],
         sums: Callable[[Any], JointSums],
         attention_name: str | None = None,
+        most_samples: int | None = None,
     ) -> None:
+        self.most_samples = most_samples
         self._student, self._lambda = student, lambda_
         self.prepare, self._sums = prepare, sums
         self._attention_name = attention_name
@@ -122,6 +136,15 @@ def in_shared_passes(student: Student, margin: float, lambda_: float) -> EagerPa
     return EagerPasses(student, lambda_, prepare, lambda shared: shared_sums(student, shared, margin))
 
 
+def in_own_attention(student: Student, margin: float, lambda_: float) -> EagerPasses:
+    """Packed, a few samples at a time, for a model that adds the mask to the scores of an attention of its own."""
+
+    def sums(tree: Tree) -> JointSums:
+        return packed_sums(student, pack(student, tree, own_attention=True), margin, chunk_for(student))
+
+    return EagerPasses(student, lambda_, plant, sums, most_samples=OWN_ATTENTION_SAMPLES)
+
+
 def ways(student: Student, margin: float, lambda_: float) -> tuple[list[Passes], str | None]:
     """The ways that this student can go on its device, the fastest first; and why it takes no packed one, if so."""
     separate = in_separate_passes(student, margin, lambda_)
@@ -129,6 +152,8 @@ def ways(student: Student, margin: float, lambda_: float) -> tuple[list[Passes],
         reason = why_not_shared(student)
         return [separate if reason else in_shared_passes(student, margin, lambda_)], reason
     if reason := why_not_packed(student):
+        if why_not_packed(student, own_attention=True) is None:
+            return [in_own_attention(student, margin, lambda_), separate], None
         return [separate], reason
     packed = in_packed_passes(student, margin, lambda_)
     if student.device.type == "cuda" and torch.cuda.get_device_capability(student.device) >= (8, 0):
@@ -136,12 +161,12 @@ def ways(student: Student, margin: float, lambda_: float) -> tuple[list[Passes],
     return [packed], None
 
 
-def why_not_packed(student: Student) -> str | None:
-    """What keeps a student from packed passes, None if nothing does."""
+def why_not_packed(student: Student, own_attention: bool = False) -> str | None:
+    """What keeps a student from packed passes, None if nothing does. own_attention: from those in its own attention."""
 
     def packed(lesson: Sequence[LessonSample]) -> JointSums:
-        with exchanged_attention(student.model, TREE):
-            return packed_passes(student, lesson, margin=1.0)
+        with contextlib.nullcontext() if own_attention else exchanged_attention(student.model, TREE):
+            return packed_passes(student, lesson, margin=1.0, own_attention=own_attention)
 
     return _why_not(student, packed)
 
