@@ -15,19 +15,16 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests.rounds.small import tutor_run
 from tests.tiny import make_model, make_tokenizer, save_model
 from tutelage.errors import RecipeError, WorkspaceError
-from tutelage.prompts import student_prompt
 from tutelage.rounds import Run, ask, study
 from tutelage.rounds.export import export
 from tutelage.student.model import load_student
 
-TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 SHORT = ["task.train_questions=6", "task.test_questions=3", "exam.attempts=1", "study.steps=1"]
 
 
 def bare_folder(folder: Path) -> Path:
     """A student whose vocabulary is full, and whose tokenizer pads with the end of text."""
     tokenizer = make_tokenizer(("<|endoftext|>",), eos_token="<|endoftext|>", pad_token="<|endoftext|>")
-    tokenizer.chat_template = TEMPLATE
     return save_model(folder, make_model(len(tokenizer)), tokenizer)
 
 
@@ -61,11 +58,11 @@ def test_an_exported_student_answers_and_stops_as_the_student_does(recipe: Path,
     student = run.student(1)
     assert torch.equal(logits(model), logits(student.model))
     assert not (tmp_path / "to" / "adapter_config.json").exists()
-    assert tokenizer.chat_template == TEMPLATE
     assert tokenizer.padding_side == "left"
     assert tokenizer.pad_token_id == model.generation_config.pad_token_id == len(tokenizer) - 1
     assert model.get_input_embeddings().weight.shape[0] == len(tokenizer)  # with the row of the added token
-    prompts = [student_prompt(question, ()) for question in run.questions["train"]]
+    turns = [[{"role": "user", "content": question.text}] for question in run.questions["train"]]
+    prompts = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)  # the run's own
     batch = tokenizer(prompts, return_tensors="pt", padding=True)
     new = model.generate(**batch, max_new_tokens=40)[:, batch["input_ids"].shape[1] :]
     ends = (new == tokenizer.eos_token_id).sum(1).tolist()

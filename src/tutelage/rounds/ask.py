@@ -20,7 +20,7 @@ def ask(folder: Path, text: str, choices: tuple[str, ...] = (), number: int | No
     run = open_run(folder, lock=False)
     student = load_whole(run.workspace, run.recipe, *chosen_student(run.workspace, number))
     question = Question("asked", text, "", _kind(run), choices)
-    [completion] = greedy_batch(student, prompts_for(run, [question]), run.recipe.evaluation.max_new_tokens)
+    [completion] = greedy_batch(student, prompts_for(run, student, [question]), run.recipe.evaluation.max_new_tokens)
     return grade(question, 0, completion)
 
 

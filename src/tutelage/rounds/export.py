@@ -13,6 +13,7 @@ from tutelage.rounds.run import Run, open_run
 from tutelage.rounds.students import chosen_student, load_whole, public_base
 from tutelage.student.lora import is_adapter, read_adapter, write_adapter
 from tutelage.student.model import save_student
+from tutelage.student.prompting import write_template
 from tutelage.workspace import disk_errors, write_atomically
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -21,7 +22,8 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 def export(folder: Path, to: Path, number: int | None = None, *, adapter: bool = False, dtype: str = "float32") -> int:
     """Writes a run's student to the folder `to`; the round whose it is.
 
-    Whole weights, with tokenizer, chat template and generation settings, load in plain `from_pretrained`.
+    Whole weights, with tokenizer, generation settings and the run's prompt as the chat template, load in plain
+    `from_pretrained`.
     folder: the run. number: a round's student, 0 the untrained one; None: the best round's. adapter: the LoRA adapter
     by itself, as PEFT reads it. dtype: "float32", "bfloat16" or "float16".
     Raises: WorkspaceError if there is no such student yet, `to` is in use or cannot be written; RecipeError if the
@@ -40,7 +42,12 @@ def export(folder: Path, to: Path, number: int | None = None, *, adapter: bool =
         return chosen
     student = load_whole(run.workspace, run.recipe, chosen, where)
     student.model.to(_DTYPES[dtype])  # type: ignore[arg-type]
-    write_atomically(to, lambda partial: save_student(student, partial))
+
+    def write(partial: Path) -> None:
+        save_student(student, partial)
+        write_template(partial, run.recipe.prompt, run.demonstrations)
+
+    write_atomically(to, write)
     return chosen
 
 
@@ -55,5 +62,6 @@ def _export_adapter(run: Run, number: int, where: Path, to: Path, dtype: torch.d
     def write(partial: Path) -> None:
         shutil.copytree(where, partial)
         write_adapter(kept, *public_base(run.workspace, run.recipe), partial)  # the run may lie elsewhere by now
+        write_template(partial, run.recipe.prompt, run.demonstrations)
 
     write_atomically(to, write)
