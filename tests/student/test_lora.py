@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from peft import AutoPeftModelForCausalLM, PeftModel
+from peft import AutoPeftModelForCausalLM, AutoPeftModelForSeq2SeqLM, PeftModel
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from tests.encoder_decoder import load_seq2seq
 from tests.student.packed.architectures import PACKED, make_lesson, make_student
 from tutelage.config import LoraSettings, StudySettings
 from tutelage.errors import StudentError
@@ -28,7 +29,7 @@ from tutelage.student.lora import (
 )
 from tutelage.student.model import Student, load_student, save_words
 from tutelage.student.packed.replay import decoder_layers
-from tutelage.student.passes import in_packed_passes, in_separate_passes, why_not_packed
+from tutelage.student.passes import in_packed_passes, in_separate_passes, ways, why_not_packed
 from tutelage.student.stepping import StudyStep, make_optimizer
 
 TOKEN_BT = torch.tensor([[5, 6, 7, 8, 9, 10]])
@@ -154,6 +155,27 @@ def test_a_saved_adapter_goes_on_and_loads_in_peft_and_in_transformers(tiny_fold
     for other in others:
         with torch.no_grad():
             assert torch.equal(other(input_ids=TOKEN_BT).logits, logits(student))
+
+
+@pytest.mark.parametrize("name", ["T5, tied", "BART, learned positions and a bias"])
+def test_an_encoder_decoder_student_can_have_one(name: str, tmp_path: Path) -> None:
+    student = load_seq2seq(tmp_path / "base", name)
+    begin_adapter(student, LoraSettings(r=4), seed=3)
+    stir(student)
+    [fastest, *_], reason = ways(student, 1.0, 0.5)
+    assert reason is None
+    expected, found = gradient(student, in_separate_passes), gradient(student, lambda *_: fastest)
+    assert float((found - expected).norm() / expected.norm()) < 1e-5
+    write_adapter(adapter_of(student), str(tmp_path / "base"), None, tmp_path / "adapter")
+    save_words(student, tmp_path / "adapter")
+    whole = load_student(str(tmp_path / "base"), device="cpu")
+    merge_adapter(whole, read_adapter(tmp_path / "adapter"))
+    inputs = {"input_ids": TOKEN_BT, "decoder_input_ids": TOKEN_BT, "use_cache": False}
+    other: Any = AutoPeftModelForSeq2SeqLM.from_pretrained(tmp_path / "adapter")
+    with torch.no_grad():
+        told = student.model.eval()(**inputs).logits
+        for model in (whole.model, other):
+            torch.testing.assert_close(model(**inputs).logits, told, atol=1e-4, rtol=1e-4)
 
 
 def test_files_do_not_depend_on_the_process(tiny_folder: Path, tmp_path: Path) -> None:
