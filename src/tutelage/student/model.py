@@ -100,7 +100,7 @@ def load_student(model: str, *, revision: str | None = None, device: str = "auto
         tokens.decoder_start,
         tokens.suffix,
     )
-    if not student.is_encoder_decoder:
+    if not student.is_encoder_decoder and not quantize:  # which is coarse, and of a student that was checked before
         _check_causal(model, network, tokens.eos_id)
     return student
 

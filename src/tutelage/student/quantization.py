@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,6 +15,9 @@ from tutelage.errors import StudentError
 
 # When PEFT imports it on a CPU with bfloat16, it says that it lacks a kernel from the hub, which is not wanted here.
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+
+_MARK = "support_avx512bf16_for_cpu"
+"""What bitsandbytes' layers of 4 bits have, and no others."""
 
 
 def need(package: str, extra: str) -> None:
@@ -40,14 +45,28 @@ def in_4_bits(device: torch.device) -> dict[str, Any]:
     return {"quantization_config": config, "device_map": {"": device}}
 
 
+@contextlib.contextmanager
+def exact_arithmetic(model: PreTrainedModel) -> Iterator[None]:
+    """Quantised layers in float32, if there are any, for whoever compares two ways to compute the same."""
+    layers: list[Any] = [module for module in model.modules() if hasattr(module, _MARK)]
+    before = [layer.compute_dtype for layer in layers]
+    for layer in layers:
+        layer.compute_dtype = torch.float32
+    try:
+        yield
+    finally:
+        for layer, dtype in zip(layers, before, strict=True):
+            layer.compute_dtype = dtype
+
+
 def keep_weights(model: PreTrainedModel) -> None:
     """Keeps a quantised model from changing its weights in a forward pass.
 
     On a CPU with bfloat16 bitsandbytes packs them anew in evaluation mode, with coarser scales, for good.
     """
     for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
+        if hasattr(module, _MARK):
+            setattr(module, _MARK, False)
 
 
 def dequantized(model: PreTrainedModel) -> PreTrainedModel:
