@@ -89,11 +89,7 @@ def _work(job: Job, here: int) -> None:
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
     jobs = [Job(**one) for one in json.loads(sys.argv[1])]
-    for module in (
-        "tutelage.student.training",
-        "transformers.models.llama",
-        *(job.work.rsplit(".", 1)[0] for job in jobs),
-    ):
-        importlib.import_module(module)
+    for path in ("tutelage.student.training", *(job.work.rsplit(".", 1)[0] for job in jobs)):
+        importlib.import_module(path)
     results = [_run(job) for job in jobs]
     print(json.dumps(results))  # noqa: T201
