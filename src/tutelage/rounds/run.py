@@ -152,6 +152,7 @@ _CHANGEABLE = (
     "study.checkpoint_steps",
     "study.micro_batch_size",
     "study.gradient_checkpointing",
+    "study.sharding",
     "teacher.base_url",
     "teacher.api_key_env",
     "teacher.api_key_file",
