@@ -19,11 +19,12 @@ from pydantic import ValidationError
 from tutelage.distributed import Claims, barrier, broadcast, is_leader, rank, world_size
 from tutelage.errors import StudentError, WorkspaceError
 from tutelage.progress import progress
-from tutelage.prompts import student_prompt
 from tutelage.records import Attempt, Question, from_json, to_json
 from tutelage.rounds.run import Run
 from tutelage.student.drawing import Drawing
 from tutelage.student.memory import automatic_slots
+from tutelage.student.model import Student
+from tutelage.student.prompting import prompting_for
 from tutelage.student.sampling import Answerer, Answers
 from tutelage.student.stopping import Completion
 from tutelage.student.vllm import VllmAnswerer
@@ -37,9 +38,10 @@ _TELL_SECONDS = 0.2
 """Between two times that a rank tells the others how far it is."""
 
 
-def prompts_for(run: Run, questions: Iterable[Question]) -> list[str]:
+def prompts_for(run: Run, student: Student, questions: Iterable[Question]) -> list[str]:
     """What the student is given for each question, demonstrations included."""
-    return [student_prompt(question, run.demonstrations) for question in questions]
+    prompting = prompting_for(student, run.recipe.prompt, run.demonstrations)
+    return [prompting.prompt(question).text for question in questions]
 
 
 def grade(question: Question, sample: int, completion: Completion) -> Attempt:

@@ -42,6 +42,6 @@ def take_test(run: Run, number: int) -> list[Attempt]:
     """What all ranks do of it together: answers to the test and the held-out questions, the leader's to have."""
     settings = run.recipe.evaluation
     questions = [*run.questions["test"], *run.questions["held-out"]]
-    prompts, drawing = prompts_for(run, questions), Greedy(settings.max_new_tokens)
+    prompts, drawing = prompts_for(run, run.student(number), questions), Greedy(settings.max_new_tokens)
     answers = answers_of(run, number, prompts, drawing, batch_size=settings.batch_size)
     return answer_all(run.round(number).answers, f"Round {number}  evaluation", questions, 1, answers)

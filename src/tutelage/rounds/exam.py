@@ -28,7 +28,7 @@ def exam(run: Run, number: int) -> list[Attempt]:
 def sit_exam(run: Run, number: int) -> list[Attempt]:
     """What all ranks do of it together; the attempts are the leader's to have."""
     settings, questions = run.recipe.exam, run.questions["train"]
-    prompts = prompts_for(run, questions)
+    prompts = prompts_for(run, run.student(number - 1), questions)
     sampling = Sampling(settings.temperature, settings.top_k, None, settings.max_new_tokens)
     seeds = [derive_seed(run.recipe.seed, "exam", number, question.id) for question in questions]
     answers = answers_of(

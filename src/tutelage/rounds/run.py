@@ -21,6 +21,7 @@ from tutelage.recipes import read_recipe, recipe_to_toml, with_absolute_paths
 from tutelage.records import Demonstration, Question, SplitName, StoredQuestion, from_json
 from tutelage.rounds.questions import choose_questions
 from tutelage.student.model import Student, load_student, save_student
+from tutelage.student.prompting import prompting_for
 from tutelage.tasks.split import describe, question_key
 from tutelage.workspace import (
     Round,
@@ -98,6 +99,7 @@ def start_run(recipe: Recipe, folder: Path) -> Run:
     chosen = choose_questions(recipe)
     split = chosen.split
     student = _untrained_student(recipe)
+    prompting_for(student, recipe.prompt, chosen.demonstrations)
     run = Run(Workspace.create(folder), recipe)
     named: tuple[tuple[SplitName, Sequence[Question]], ...] = (
         ("train", split.train),
@@ -150,6 +152,7 @@ _CHANGEABLE = (
     "study.checkpoint_steps",
     "study.micro_batch_size",
     "study.gradient_checkpointing",
+    "study.sharding",
     "teacher.base_url",
     "teacher.api_key_env",
     "teacher.api_key_file",

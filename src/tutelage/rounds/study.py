@@ -12,7 +12,6 @@ from pathlib import Path
 from tutelage.distributed import is_leader
 from tutelage.errors import DataError
 from tutelage.progress import progress, say
-from tutelage.prompts import REASONING, demonstrations_text, question_text, solution_text
 from tutelage.records import Mistake, Question, Triplet
 from tutelage.rounds.lesson import lesson
 from tutelage.rounds.orders import call
@@ -20,6 +19,7 @@ from tutelage.rounds.run import Run
 from tutelage.seeds import derive_seed
 from tutelage.student.encoding import Sample, encode_sample
 from tutelage.student.model import Student
+from tutelage.student.prompting import prompting_for
 from tutelage.student.separate import LessonSample
 from tutelage.student.training import Step, count_steps
 from tutelage.student.training import study as train
@@ -105,15 +105,13 @@ def read_training(path: Path) -> list[Step]:
 def encode_lesson(run: Run, student: Student, triplets: Sequence[Triplet]) -> list[LessonSample]:
     """A lesson as tokens. A sample longer than the student's context is left out, and the user told."""
     questions = {question.id: question for question in run.questions["train"]}
-    before = demonstrations_text(run.demonstrations)
-    limit = student.context
+    prompting = prompting_for(student, run.recipe.prompt, run.demonstrations)
+    weight, limit = run.recipe.study.demonstration_weight, student.context
 
     @cache  # a positive is another sample's anchor, and a mistake may be several samples' negative
     def encode(question: Question, rationale: str, answer: str | None) -> Sample | None:
-        asked = question_text(question.text, question.choices) + f"\n{REASONING}"
-        # A mistake without an answer reads as the student left it.
-        solution = solution_text(rationale, answer) if answer is not None else f" {rationale}"
-        sample = encode_sample(student, before, asked, solution, run.recipe.study.demonstration_weight)
+        prompt, solution = prompting.prompt(question), prompting.solution(rationale, answer)
+        sample = encode_sample(student, prompt.before, prompt.asked, solution, weight, prompting.end_id)
         return sample if limit is None or max(len(sample.token_ids), len(sample.source_ids)) <= limit else None
 
     def encode_mistake(question: Question, mistake: Mistake | None) -> Sample | None:

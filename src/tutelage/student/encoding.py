@@ -38,28 +38,59 @@ class Sample:
 
 
 def encode_sample(
-    student: Student, demonstrations: str, question: str, solution: str, demonstration_weight: float
+    student: Student,
+    demonstrations: str,
+    question: str,
+    solution: str,
+    demonstration_weight: float,
+    end_id: int | None = None,
 ) -> Sample:
     """The tokens of a text in three parts, of which the first weighs less.
 
-    A token that straddles the border to the question weighs as the question does.
+    A token that straddles the border to the question weighs as the question does. A text that begins with the
+    beginning-of-text tokens, as a chat template may write them, gets no others. end_id: None takes the student's.
     """
+    end = student.eos_id if end_id is None else end_id
     if student.is_encoder_decoder:
-        return _encode_pair(student, demonstrations + question, solution)
+        return _encode_pair(student, demonstrations + question, solution, end)
     encoded = student.tokenizer(
         demonstrations + question + solution, add_special_tokens=False, return_offsets_mapping=True
     )
     border = len(demonstrations)
     inner = [demonstration_weight if end <= border else 1.0 for _, end in encoded["offset_mapping"]]
-    token_ids = (*student.bos, *encoded["input_ids"], student.eos_id)
+    token_ids = _as_asked(student, demonstrations + question, encoded["input_ids"])
+    inner = inner[: len(token_ids)] + [1.0] * (len(token_ids) - len(inner))
+    size = len(student.bos)
+    if tuple(token_ids[:size]) == student.bos:
+        token_ids, inner = token_ids[size:], inner[size:]
     weights = (*(0.0 for _ in student.bos), *inner, 1.0)
-    return Sample(token_ids, weights, last=len(token_ids) - 2)
+    whole = (*student.bos, *token_ids, end)
+    return Sample(whole, weights, last=len(whole) - 2)
 
 
-def _encode_pair(student: Student, asked: str, solution: str) -> Sample:
+def _as_asked(student: Student, prompt: str, token_ids: list[int]) -> list[int]:
+    """A text's tokens, with the prompt that it begins with in the tokens which the exam gave.
+
+    They are others at times where line ends stand at the prompt's end: before a word these are cut in another way.
+    """
+    asked: list[int] = student.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    same = next((place for place, pair in enumerate(zip(asked, token_ids, strict=False)) if pair[0] != pair[1]), None)
+    if same is None:
+        return token_ids
+    text = student.tokenizer.decode(asked[same:])
+    ends = range(same + 1, min(len(asked) + _RECUT, len(token_ids)) + 1)
+    end = next((end for end in ends if student.tokenizer.decode(token_ids[same:end]) == text), None)
+    return token_ids if end is None else [*asked, *token_ids[end:]]
+
+
+_RECUT = 8
+"""Tokens that a prompt may have more of within a text."""
+
+
+def _encode_pair(student: Student, asked: str, solution: str, end_id: int) -> Sample:
     source = student.tokenizer(asked, add_special_tokens=False)["input_ids"]
     written = student.tokenizer(solution, add_special_tokens=False)["input_ids"]
-    token_ids = (*student.decoder_start, *written, student.eos_id)
+    token_ids = (*student.decoder_start, *written, end_id)
     weights = (*(0.0 for _ in student.decoder_start), *(1.0 for _ in written), 1.0)
     return Sample(token_ids, weights, len(token_ids) - 2, tuple(whole_prompt(student, source)))
 

@@ -60,9 +60,9 @@ def repair_special_tokens(name: str, model: PreTrainedModel, tokenizer: PreTrain
 
     Raises: StudentError if no end token can be found, or nothing that a decoder behind an encoder starts with.
     """
-    opening, closing = _turn_tokens(tokenizer)
+    opening, closing = turn_tokens(tokenizer)
     eos_id, stop_ids = _end_tokens(name, model, tokenizer, opening, closing)
-    bos, _ = _affixes(tokenizer)
+    bos, suffix = affixes(tokenizer)
     begins = {tokenizer.bos_token_id} if isinstance(tokenizer.bos_token_id, int) else set()
     pad_id = _padding(model, tokenizer, {*stop_ids, *bos, *opening, *begins})
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(eos_id)
@@ -80,7 +80,7 @@ def repair_special_tokens(name: str, model: PreTrainedModel, tokenizer: PreTrain
     if not start:
         return SpecialTokens(pad_id, eos_id, bos, stop_ids)
     decoder_start = (start["decoder_start_token_id"], *bos)
-    return SpecialTokens(pad_id, eos_id, bos, stop_ids, decoder_start, _affixes(tokenizer)[1])
+    return SpecialTokens(pad_id, eos_id, bos, stop_ids, decoder_start, suffix)
 
 
 def _decoder_start(name: str, model: PreTrainedModel, bos: tuple[int, ...]) -> dict[str, int]:
@@ -101,7 +101,7 @@ def _decoder_start(name: str, model: PreTrainedModel, bos: tuple[int, ...]) -> d
     )
 
 
-def _turn_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[set[int], int | None]:
+def turn_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[set[int], int | None]:
     """The special tokens that open the assistant's turn in the chat template, and the one that closes it."""
     if not tokenizer.chat_template:
         return set(), None
@@ -154,7 +154,7 @@ def _as_list(tokens: object) -> list[int]:
     return [token for token in values if isinstance(token, int)]
 
 
-def _affixes(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def affixes(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """What the tokenizer puts before a text, and what behind it."""
     bare = tokenizer("text", add_special_tokens=False)["input_ids"]
     whole = tokenizer("text")["input_ids"]
