@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def test_what_is_measured() -> None:
 
 
 def test_speedups_are_those_of_tokens_a_second() -> None:
-    cases = [
+    cases: list[dict[str, Any]] = [
         {"ranks": 1, "step_ms": 10.0, "tokens_per_second": 100.0},
         {"ranks": 2, "step_ms": 11.0, "tokens_per_second": 190.0},
         {"ranks": 2, "error": "out of memory"},

@@ -78,9 +78,12 @@ class Run:
             self._student = (number, load_student(str(folder), revision=None, device=self.recipe.student.device))
         return self._student[1]
 
-    def keep_student(self, student: Student, number: int) -> None:
-        """Saves the student as it stands after a round. Raises: WorkspaceError on a full disk."""
-        write_atomically(self.round(number).student, lambda partial: save_student(student, partial))
+    def keep_student(self, student: Student, number: int, weights: dict[str, torch.Tensor] | None = None) -> None:
+        """Saves the student as it stands after a round. Raises: WorkspaceError on a full disk.
+
+        weights: as `save_student` takes them.
+        """
+        write_atomically(self.round(number).student, lambda partial: save_student(student, partial, weights))
 
     def forget_student(self) -> None:
         """Drops the loaded student; the next stage loads what was saved."""

@@ -131,12 +131,12 @@ def is_sharded(model: PreTrainedModel) -> bool:
     return any(isinstance(parameter, DTensor) for parameter in model.parameters())
 
 
-def gather_weights(model: PreTrainedModel) -> dict[str, Tensor]:
-    """A sharded model's whole weights on the CPU of the leader, for `save_pretrained(state_dict=...)`.
+def gather_weights(model: PreTrainedModel) -> dict[str, Tensor] | None:
+    """A sharded model's whole weights on the CPU of the leader, for `save_student`; None if it is in no shards.
 
     All ranks call it; the others get nothing. One weight at a time is whole on the device.
     """
-    return dict(_gathered(model.state_dict()))
+    return dict(_gathered(model.state_dict())) if is_sharded(model) else None
 
 
 def _gathered(state: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
