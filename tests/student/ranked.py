@@ -87,7 +87,7 @@ def train_on_a_full_disk(path: str, sharding: str) -> dict[str, Any]:
             raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
         save_file(tensors, file)
 
-    checkpoint.save_file = full  # type: ignore[attr-defined]  # in a process that ends after it
+    checkpoint.save_file = full  # type: ignore[attr-defined,assignment]  # in a process that ends after it
     try:
         train(path=path, changes={"epochs": 2, "sharding": sharding})
     except WorkspaceError as error:
