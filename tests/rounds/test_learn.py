@@ -118,18 +118,13 @@ def test_a_finished_run_goes_on_with_another_limit(recipe: Path, tmp_path: Path)
 
 
 def test_students_that_nothing_reads_are_deleted_if_the_recipe_says_so(recipe: Path, tmp_path: Path) -> None:
-    short = ["rounds.keep=needed", "study.steps=1", "exam.attempts=1", "exam.max_new_tokens=8"]
-    run = learn(read_recipe(recipe, [*short, "rounds.limit=3"]), tmp_path / "run")
-    best = read_json(run.workspace.outcome)["best_round"]
-    kept = [number for number in range(4) if run.round(number).student.is_dir()]
-    assert kept == sorted({0, best, 3})
+    short = ["rounds.keep=needed", "rounds.limit=2", "study.steps=1", "study.learning_rate=1e-9", "exam.attempts=1"]
+    run = learn(read_recipe(recipe, short), tmp_path / "run")
+    assert read_json(run.workspace.outcome)["best_round"] == 0  # such a rate teaches nothing
+    assert [number for number in range(3) if run.round(number).student.is_dir()] == [0, 2]
     run.workspace.release()
-    gone = next(number for number in (1, 2) if number not in kept)
-    with pytest.raises(WorkspaceError, match=f"round {gone} was deleted"):
-        ask(tmp_path / "run", "How many?", number=gone)
-    resume(tmp_path / "run", ["rounds.limit=4"]).workspace.release()
-    assert run.round(4).student.is_dir()
-    assert not run.round(3).student.is_dir() or read_json(run.workspace.outcome)["best_round"] == 3
+    with pytest.raises(WorkspaceError, match="round 1 was deleted"):
+        ask(tmp_path / "run", "How many?", number=1)
 
 
 def test_the_best_student_and_the_latest_are_kept(recipe: Path, tmp_path: Path) -> None:
