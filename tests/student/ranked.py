@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ from tests.student.packed.architectures import PACKED, SEPARATE, make_lesson, ma
 from tutelage import distributed
 from tutelage.config import StudySettings
 from tutelage.errors import WorkspaceError
-from tutelage.student import checkpoint
-from tutelage.student.model import Student, save_student
-from tutelage.student.passes import EagerPasses
+from tutelage.student import checkpoint, stepping
+from tutelage.student.model import Student, load_student, save_student
+from tutelage.student.passes import EagerPasses, Passes, in_packed_passes
 from tutelage.student.separate import LessonSample
-from tutelage.student.sharding import gather_weights, is_sharded, whole
+from tutelage.student.sharding import Root, gather_weights, is_sharded, is_wanted, whole
 from tutelage.student.training import Step, study
 
 SETTINGS = {"epochs": 1, "batch_size": 3, "warmup_steps": 2, "checkpoint_steps": 2}
@@ -75,6 +76,33 @@ def train_short_of_memory(call: int) -> dict[str, Any]:
 
     EagerPasses.backward = cramped  # type: ignore[method-assign]  # in a process that ends after it
     return train()
+
+
+def train_by_a_closed_way(sharding: str) -> dict[str, Any]:
+    """As train, but the first way fails on rank 1 at the end of its backward pass."""
+
+    class Closed(EagerPasses):
+        def backward(self, prepared: Any, weight: float, triplets: int) -> torch.Tensor:
+            losses_2 = super().backward(prepared, weight, triplets)
+            if distributed.rank() == 1:
+                raise ValueError("no compiler here")
+            return losses_2
+
+    def ways(student: Student, margin: float, lambda_: float, root: Root | None = None) -> tuple[list[Passes], None]:
+        first, second = (in_packed_passes(student, margin, lambda_, root) for _ in range(2))
+        first.__class__ = Closed
+        return [first, second], None
+
+    stepping.ways = ways  # type: ignore[attr-defined]  # in a process that ends after it
+    return train(changes={"sharding": sharding})
+
+
+def load_as_accelerate_is_set_up(folder: str) -> dict[str, Any]:
+    """A student's weights where `accelerate launch` would have the leader alone read them."""
+    os.environ |= {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+    student = load_student(folder, device="cpu")
+    total = sum(float(weight.detach().abs().sum()) for weight in student.model.parameters())
+    return {"sum": total, "sharded": is_wanted(StudySettings())}
 
 
 def train_on_a_full_disk(path: str, sharding: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import torch
 from tests.ranks import Job, run_all
 from tests.student.packed.architectures import PACKED, make_lesson, make_student
 from tutelage.config import StudySettings
-from tutelage.errors import RecipeError
+from tutelage.errors import StudentError
 from tutelage.student import sharding
 from tutelage.student.shares import own_micro_batches, share_out
 
@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(folder: Path) -> Found:
+def found(folder: Path, tiny_folder: Path) -> Found:
     """What every rank of each job gave."""
 
     def job(ranks: int, work: str = "train", **named: Any) -> Job:
@@ -49,6 +49,8 @@ def found(folder: Path) -> Found:
         "cut on 2 in shards, 4": job(4, path=other),
         "short of memory": job(2, "train_short_of_memory", call=1),
         "short of memory later": job(2, "train_short_of_memory", call=3),
+        "a closed way": job(2, "train_by_a_closed_way", sharding="full"),
+        "accelerate's configuration": job(2, "load_as_accelerate_is_set_up", folder=str(tiny_folder)),
         "full disk": job(2, "train_on_a_full_disk", path=str(folder / "full"), sharding="none"),
         "full disk in shards": job(2, "train_on_a_full_disk", path=str(folder / "full-2"), sharding="full"),
     }
@@ -98,6 +100,17 @@ def test_a_gradient_that_was_sent_cannot_be_taken_back(found: Found) -> None:
     assert "study.gradient_checkpointing=true" in found["short of memory later"][1]
 
 
+def test_all_ranks_go_another_way_together(found: Found) -> None:
+    check_same(found["1"][0], found["a closed way"])
+
+
+def test_every_rank_has_the_weights_of_the_file_whatever_accelerate_is_set_up_for(found: Found) -> None:
+    first, second = found["accelerate's configuration"]
+    assert first == second
+    assert first["sum"] > 0
+    assert first["sharded"]
+
+
 @pytest.mark.parametrize("name", ["full", "full-2"])
 def test_a_full_disk_of_one_rank_is_an_error_of_all_and_leaves_the_last_good_checkpoint(
     found: Found, folder: Path, name: str
@@ -138,10 +151,10 @@ def test_accelerates_configuration_counts(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     assert not sharding.is_wanted(settings)  # one rank has nothing to shard
     monkeypatch.setattr("tutelage.distributed.world_size", lambda: 2)
-    with pytest.raises(RecipeError, match="fsdp_version: 2"):
+    with pytest.raises(StudentError, match="fsdp_version: 2"):
         sharding.is_wanted(settings)
     monkeypatch.setenv("FSDP_VERSION", "2")
     assert sharding.is_wanted(settings)
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
-    with pytest.raises(RecipeError, match="DeepSpeed"):
+    with pytest.raises(StudentError, match="DeepSpeed"):
         sharding.is_wanted(settings)
