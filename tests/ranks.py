@@ -53,7 +53,6 @@ def _run(job: Job) -> list[Any]:
         if child == 0:
             os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": port, "WORLD_SIZE": str(job.ranks)}
             os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-            os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "true"  # as `accelerate launch` sets it
             _work(job, here)
         os.close(here)
         children.append(child)

@@ -36,9 +36,6 @@ def joined(cpu: bool = False) -> Iterator[None]:
         yield
         return
     cpu = cpu or not torch.cuda.is_available()
-    # `accelerate launch` with FSDP sets it, and transformers then reads weights on the leader only, for Accelerator to
-    # hand them on. Here every rank reads its own, for exams too.
-    os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
     PartialState(cpu=cpu, backend="gloo" if cpu else "cpu:gloo,cuda:nccl", timeout=PATIENCE)
     try:
         yield

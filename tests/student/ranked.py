@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,10 @@ from tutelage import distributed
 from tutelage.config import StudySettings
 from tutelage.errors import WorkspaceError
 from tutelage.student import checkpoint, stepping
-from tutelage.student.model import Student, load_student, save_student
+from tutelage.student.model import Student, save_student
 from tutelage.student.passes import EagerPasses, Passes, in_packed_passes
 from tutelage.student.separate import LessonSample
-from tutelage.student.sharding import Root, gather_weights, is_sharded, is_wanted, whole
+from tutelage.student.sharding import Root, gather_weights, is_sharded, whole
 from tutelage.student.training import Step, study
 
 SETTINGS = {"epochs": 1, "batch_size": 3, "warmup_steps": 2, "checkpoint_steps": 2}
@@ -95,14 +94,6 @@ def train_by_a_closed_way(sharding: str) -> dict[str, Any]:
 
     stepping.ways = ways  # type: ignore[attr-defined]  # in a process that ends after it
     return train(changes={"sharding": sharding})
-
-
-def load_as_accelerate_is_set_up(folder: str) -> dict[str, Any]:
-    """A student's weights where `accelerate launch` would have the leader alone read them."""
-    os.environ |= {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
-    student = load_student(folder, device="cpu")
-    total = sum(float(weight.detach().abs().sum()) for weight in student.model.parameters())
-    return {"sum": total, "sharded": is_wanted(StudySettings())}
 
 
 def train_on_a_full_disk(path: str, sharding: str) -> dict[str, Any]:

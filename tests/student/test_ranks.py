@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(folder: Path, tiny_folder: Path) -> Found:
+def found(folder: Path) -> Found:
     """What every rank of each job gave."""
 
     def job(ranks: int, work: str = "train", **named: Any) -> Job:
@@ -50,7 +50,6 @@ def found(folder: Path, tiny_folder: Path) -> Found:
         "short of memory": job(2, "train_short_of_memory", call=1),
         "short of memory later": job(2, "train_short_of_memory", call=3),
         "a closed way": job(2, "train_by_a_closed_way", sharding="full"),
-        "accelerate's configuration": job(2, "load_as_accelerate_is_set_up", folder=str(tiny_folder)),
         "full disk": job(2, "train_on_a_full_disk", path=str(folder / "full"), sharding="none"),
         "full disk in shards": job(2, "train_on_a_full_disk", path=str(folder / "full-2"), sharding="full"),
     }
@@ -102,13 +101,6 @@ def test_a_gradient_that_was_sent_cannot_be_taken_back(found: Found) -> None:
 
 def test_all_ranks_go_another_way_together(found: Found) -> None:
     check_same(found["1"][0], found["a closed way"])
-
-
-def test_every_rank_has_the_weights_of_the_file_whatever_accelerate_is_set_up_for(found: Found) -> None:
-    first, second = found["accelerate's configuration"]
-    assert first == second
-    assert first["sum"] > 0
-    assert first["sharded"]
 
 
 @pytest.mark.parametrize("name", ["full", "full-2"])
