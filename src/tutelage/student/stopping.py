@@ -157,7 +157,7 @@ def joins_bytes(tokenizer: PreTrainedTokenizerBase) -> bool:
 
 def writes_lines(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether a line end is a token, or a part of one. A T5's SentencePiece makes it a space."""
-    return "\n" in decode(tokenizer, tokenizer("one\ntwo", add_special_tokens=False)["input_ids"])
+    return "\n" in str(tokenizer.decode(tokenizer("one\ntwo", add_special_tokens=False)["input_ids"]))
 
 
 @lru_cache(maxsize=4)
