@@ -28,7 +28,7 @@ NEXT_QUESTION = "\nQuestion:"
 """How a question that is invented begins, as a rule: always an answer's end, though not the only one."""
 
 _NEXT_QUESTION = re.compile(r"(?:^|\n)[^\S\n]*Question:")
-_NEXT_QUESTION_IN_LINE = re.compile(r"(?:^|\s)\s*Question:")
+_NEXT_QUESTION_IN_LINE = re.compile(r"(?<!\S)Question:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def answer_end_in_line(text: str) -> int | None:
     Its "Answer: ..." has no line that could end; it goes on to the end token or to that question.
     """
     found = _NEXT_QUESTION_IN_LINE.search(text)
-    return found.start() if found else None
+    return len(text[: found.start()].rstrip()) if found else None
 
 
 class EndRule:
