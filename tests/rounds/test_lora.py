@@ -25,7 +25,7 @@ from tutelage.rounds.study import _Log
 from tutelage.student.lora import is_adapter, read_adapter
 from tutelage.student.model import Student, load_student
 from tutelage.student.training import Step
-from tutelage.workspace import read_records
+from tutelage.workspace import read_records, remove
 
 FEW = ["task.train_questions=6", "task.test_questions=3", "exam.attempts=1"]
 LORA = [*FEW, "study.steps=4", "study.batch_size=4", "study.warmup_steps=0", "study.learning_rate=1e-2", "lora.r=4"]
@@ -74,7 +74,7 @@ def test_two_rounds_of_one_adapter_stopped_in_a_study_end_as_whole_ones_do(
         learn(read_recipe(recipe, LORA), tmp_path / "cut")
     assert (tmp_path / "cut" / "round-2" / "checkpoint").exists()
     shutil.copytree(tmp_path / "cut", tmp_path / "whole")
-    (tmp_path / "whole" / "round-2" / "checkpoint").unlink()  # so that it studies round 2 in one go
+    remove(tmp_path / "whole" / "round-2" / "checkpoint")  # so that it studies round 2 in one go
     for folder in ("cut", "whole"):
         run = resume(tmp_path / folder)
     assert_same_runs(tmp_path / "whole", tmp_path / "cut")
@@ -136,9 +136,9 @@ def test_with_weights_in_4_bits_the_student_that_is_taught_sits_the_exam(
     learners = []
     keep = run.keep_student
 
-    def kept(student: Student, number: int) -> None:
+    def kept(student: Student, number: int, weights: dict[str, Tensor] | None = None) -> None:
         learners.append(logits(student))
-        keep(student, number)
+        keep(student, number, weights)
 
     run.keep_student = kept  # type: ignore[method-assign]
     for number in (1, 2):

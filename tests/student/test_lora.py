@@ -28,9 +28,10 @@ from tutelage.student.lora import (
     write_adapter,
 )
 from tutelage.student.model import Student, load_student, save_words
+from tutelage.student.optimizer import make_optimizer
 from tutelage.student.packed.replay import decoder_layers
 from tutelage.student.passes import in_packed_passes, in_separate_passes, ways, why_not_packed
-from tutelage.student.stepping import StudyStep, make_optimizer
+from tutelage.student.stepping import StudyStep
 
 TOKEN_BT = torch.tensor([[5, 6, 7, 8, 9, 10]])
 FAMILIES = ["Llama", "GPT-2, learned positions", "OPT, learned positions", "Gemma 2, capped scores and logits"]

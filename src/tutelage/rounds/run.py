@@ -89,15 +89,18 @@ class Run:
         self.forget_student()  # frees the memory first
         return load_learner(self.workspace, self.recipe, lora, number)
 
-    def keep_student(self, student: Student, number: int) -> None:
-        """Saves the student as it stands after a round. Raises: WorkspaceError on a full disk."""
+    def keep_student(self, student: Student, number: int, weights: dict[str, torch.Tensor] | None = None) -> None:
+        """Saves the student as it stands after a round. Raises: WorkspaceError on a full disk.
+
+        weights: as `save_student` takes them.
+        """
         lora = self.recipe.lora
 
         def write(partial: Path) -> None:
             if lora is None or number == 0:
-                save_student(student, partial)
+                save_student(student, partial, weights)
             else:
-                write_learner(self.workspace, self.recipe, lora, student, number, partial)
+                write_learner(self.workspace, self.recipe, lora, student, number, partial, weights)
 
         write_atomically(self.round(number).student, write)
 
@@ -163,12 +166,14 @@ _CHANGEABLE = (
     "rounds.limit",
     "rounds.patience",
     "rounds.smallest_gain",
+    "rounds.keep",
     "student.device",
     "exam.batch_size",
     "evaluation.batch_size",
     "study.checkpoint_steps",
     "study.micro_batch_size",
     "study.gradient_checkpointing",
+    "study.sharding",
     "teacher.base_url",
     "teacher.api_key_env",
     "teacher.api_key_file",

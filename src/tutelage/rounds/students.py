@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from torch import Tensor
+
 from tutelage.config import LoraSettings, Recipe
 from tutelage.errors import WorkspaceError
 from tutelage.seeds import derive_seed
@@ -58,13 +60,20 @@ def load_learner(workspace: Workspace, recipe: Recipe, lora: LoraSettings, numbe
 
 
 def write_learner(
-    workspace: Workspace, recipe: Recipe, lora: LoraSettings, learner: Student, number: int, folder: Path
+    workspace: Workspace,
+    recipe: Recipe,
+    lora: LoraSettings,
+    learner: Student,
+    number: int,
+    folder: Path,
+    weights: dict[str, Tensor] | None = None,
 ) -> None:
     """Writes what a student has learned in a round: its adapter, or its weights with the adapter merged.
 
+    weights: as `save_student` takes them.
     Raises: OSError if it cannot be written.
     """
-    adapter = adapter_of(learner)
+    adapter = adapter_of(learner, weights)
     if lora.next_round == "same adapter":
         write_adapter(adapter, *public_base(workspace, recipe), folder)
         save_words(learner, folder)
@@ -89,6 +98,8 @@ def chosen_student(workspace: Workspace, number: int | None) -> tuple[int, Path]
     Raises: WorkspaceError if there is no such student yet.
     """
     where = workspace.student if number is None else workspace.round(number).student
+    if number is not None:
+        _check_not_deleted(workspace, number)
     if not where.is_dir() or (number is None and not workspace.outcome.is_file()):
         raise WorkspaceError(
             f"There is no student at {where} yet. Finish the run by `tutelage resume {workspace.folder}`, or name a "
@@ -100,5 +111,16 @@ def chosen_student(workspace: Workspace, number: int | None) -> tuple[int, Path]
 def _existing(workspace: Workspace, number: int) -> Path:
     folder = workspace.round(number).student
     if not folder.is_dir():
+        _check_not_deleted(workspace, number)
         raise WorkspaceError(f"There is no student at {folder}: round {number} has not been studied yet.")
     return folder
+
+
+def _check_not_deleted(workspace: Workspace, number: int) -> None:
+    """Raises: WorkspaceError if the student of this round was there once, and rounds.keep let go of it."""
+    place = workspace.round(number)
+    if place.summary.is_file() and not place.student.is_dir():
+        raise WorkspaceError(
+            f'The student of round {number} was deleted, since rounds.keep is "needed". Those of round 0, the best '
+            'round and the last one are there; a run with rounds.keep = "all" keeps every round\'s.'
+        )

@@ -85,12 +85,12 @@ def merge_adapter(student: Student, adapter: Adapter) -> None:
     tuner.merge_and_unload()
 
 
-def adapter_of(student: Student) -> Adapter:
-    """The adapter that is on a student."""
+def adapter_of(student: Student, weights: dict[str, Tensor] | None = None) -> Adapter:
+    """The adapter that is on a student. weights: as `save_student` takes them."""
     from peft import get_peft_model_state_dict
 
     model: Any = student.model
-    state = get_peft_model_state_dict(model, save_embedding_layers=False)
+    state = get_peft_model_state_dict(model, weights, save_embedding_layers=False)
     # What PEFT wraps stands so in its files.
     tensors = {f"base_model.model.{name}": tensor.detach() for name, tensor in state.items()}
     return Adapter(model.peft_config["default"], tensors)
