@@ -19,7 +19,7 @@ SMALL = (
     "rounds.limit=1",
     "task.train_questions=10",
     "study.batch_size=4",
-    "study.checkpoint_steps=100",
+    "study.checkpoint_steps=1",
 )
 
 
