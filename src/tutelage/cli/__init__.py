@@ -22,6 +22,7 @@ from tutelage.cli.common import (
     read,
     show,
 )
+from tutelage.cli.export import export
 from tutelage.cli.ranks import Gpus, is_launched, run_rank, started
 from tutelage.cli.teacher import estimate, ledger
 from tutelage.errors import RecipeError, TutelageError
@@ -172,6 +173,7 @@ def ask(
 
 app.command()(estimate)
 app.command()(ledger)
+app.command()(export)
 
 
 @app.command()

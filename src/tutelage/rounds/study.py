@@ -47,8 +47,7 @@ def train_student(run: Run, number: int) -> None:
     """What all ranks do of it together; the leader writes."""
     place, settings = run.round(number), run.recipe.study
     log = _Log(unfinished(place.training))
-    student = run.student(number - 1)
-    run.forget_student()  # it changes now; the next stage loads what is kept below
+    student = run.learner(number - 1)
     samples = encode_lesson(run, student, lesson(run, number))
     total = count_steps(samples, settings)
     if settings.warmup_steps >= total:
