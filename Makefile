@@ -7,8 +7,9 @@ PYTHON ?= python3
 demo: install
 	$(VENV)/bin/tutelage demo
 
+# One thread each: two processes whose OpenMP threads wait for each other by spinning are slower than one.
 test: install check
-	$(VENV)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 check: install
 	$(VENV)/bin/ruff check .

@@ -29,7 +29,7 @@ def own_micro_batches(
 
 def by_length(samples: Sequence[LessonSample]) -> list[LessonSample]:
     """Samples of similar length together: separate passes pad them."""
-    return sorted(samples, key=lambda sample: len(sample.anchor.token_ids))
+    return sorted(samples, key=lambda sample: len(sample.anchor.source_ids) + len(sample.anchor.token_ids))
 
 
 def _weightless(sample: LessonSample) -> LessonSample:
@@ -55,11 +55,12 @@ def share_out(samples: Sequence[LessonSample], ranks: int) -> list[list[LessonSa
 
 
 def _work(samples: Sequence[LessonSample]) -> list[int]:
-    """The tokens that each sample adds to a pack of all of them."""
+    """The tokens that each sample adds to a pack of all of them, and those that an encoder reads for it."""
     shared = common_prefix([sample.anchor.token_ids for sample in samples])
     tokens = []
     for sample in samples:
         texts = [text.token_ids for text in branches(sample)]
         before = common_prefix(texts)
-        tokens.append(max(1, before - shared + sum(len(text) - before for text in texts)))
+        added = before - shared + sum(len(text) - before for text in texts)
+        tokens.append(max(1, added + len(sample.anchor.source_ids)))
     return tokens

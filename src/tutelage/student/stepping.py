@@ -92,11 +92,16 @@ class StudyStep:
     def _passes(self) -> Passes:
         return self._ways[0]
 
+    @property
+    def _size(self) -> int:
+        """Samples in a micro-batch."""
+        return min(self._micro_batch_size, self._passes.most_samples or self._micro_batch_size)
+
     def prepare(self, samples: Sequence[LessonSample]) -> Batch:
         """A batch made ready on the host; it may be done ahead."""
         if not self._settings.lambda_:
             samples = [LessonSample(sample.question_id, sample.anchor, None, None) for sample in samples]
-        passes, size = self._passes, self._micro_batch_size
+        passes, size = self._passes, self._size
         own = own_micro_batches(samples, size, same_number=self._root is not None)
         return Batch(
             samples,
@@ -137,7 +142,7 @@ class StudyStep:
     def _gradients(self, batch: Batch) -> torch.Tensor:
         """Adds the gradients of this rank's part of a batch, in as many attempts as that takes; both losses, [2]."""
         while True:
-            if batch.passes is not self._passes or batch.micro_batch_size != self._micro_batch_size:
+            if batch.passes is not self._passes or batch.micro_batch_size != self._size:
                 batch = self.prepare(batch.samples)
             ran_out, parts, reason = False, list[torch.Tensor](), None
             try:
@@ -212,7 +217,7 @@ class StudyStep:
             self._enter_way()
 
     def _make_room(self, samples: int) -> None:
-        size = min(self._micro_batch_size, samples)
+        size = min(self._size, samples)
         if self._settings.gradient_checkpointing is None and self._checkpoint():
             say("Memory ran out: the student studies with gradient checkpointing from here on.")
         elif size > 1:
@@ -233,7 +238,7 @@ class StudyStep:
         return True
 
     def _take_next_way(self, reason: str) -> None:
-        say(f"Note: studying without what is compiled, which is slower: {reason}")
+        say(f"Note: studying in another way, which is slower: {reason}")
         self._way_exits.close()
         del self._ways[0]
         self._enter_way()

@@ -140,6 +140,8 @@ class Replay:
     Nor is anything captured in shards, which have a root.
     """
 
+    most_samples: int | None = None
+
     def __init__(self, student: Student, margin: float, lambda_: float, root: Root | None = None) -> None:
         self._student, self._margin, self._lambda, self._root = student, margin, lambda_, root
         parameters = sum(parameter.numel() for parameter in student.model.parameters())
