@@ -106,12 +106,8 @@ def test_a_demonstrations_every_part_is_looked_at() -> None:
     }
     told = overlap_text(found, 3)
     assert told is not None
-    assert (
-        "3 test questions: 1 share 8 words in a row with training questions, 1 stand there but for their numbers"
-        in told
-    )
-    assert "2 share 8 words in a row with teacher demonstrations, 3 stand there but for their numbers, 2 whole" in told
-    assert "held" not in told
+    assert "of 3 test questions" in told
+    assert told.endswith("training questions 1 / 1 / 1; teacher demonstrations 2 / 3 / 2")
 
 
 # What the sets' own splits share, by row: test questions in training, whole, whole but for numbers, and in 8-grams.

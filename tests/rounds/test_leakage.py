@@ -37,8 +37,8 @@ def test_a_run_says_at_its_start_what_it_shares_with_its_test(
     assert sources["student_demonstrations"]["texts"] == 0
     assert same(sources["teacher_demonstrations"])[1:] == (0, 0)
     told = " ".join(capsys.readouterr().err.split())
-    assert "0 share 8 words in a row with training questions, 8 stand there but for their numbers, 0 whole" in told
-    assert "leakage.json names the worst" in told
+    assert "of 8 test questions" in told
+    assert "training questions 0 / 8 / 0; held out questions 0 / 6 / 0; leakage.json names the worst" in told
 
 
 @pytest.mark.parametrize("completion", [False, True])
@@ -64,4 +64,4 @@ def test_a_rounds_prompts_and_lesson_are_looked_through(
     assert all(part["texts"] in (3, 4) for part in found)
     assert same(studied["teacher_prompts"]) == (0, 0, 0)
     assert same(studied["lesson"]) == (3, 1, 0)
-    assert "with lesson, 1 stand there" in capsys.readouterr().err
+    assert "lesson 1 / 1 / 0" in capsys.readouterr().err

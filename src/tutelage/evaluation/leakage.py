@@ -191,12 +191,15 @@ def _demonstration_texts(demonstrations: Sequence[Demonstration]) -> Iterable[tu
 def overlap_text(overlaps: Mapping[str, Overlap], tested: int) -> str | None:
     """One line on the sources that hold something of the test's questions; None if none does."""
     told = [
-        f"{overlap.same_ngram.count} share {NGRAM} words in a row with {name.replace('_', ' ')}, "
-        f"{overlap.same_but_for_numbers.count} stand there but for their numbers, {overlap.same_question.count} whole"
+        f"{name.replace('_', ' ')} {overlap.same_ngram.count} / {overlap.same_but_for_numbers.count} / "
+        f"{overlap.same_question.count}"
         for name, overlap in overlaps.items()
         if overlap.worst
     ]
-    return f"Note: of {tested} test questions: {'; '.join(told)}" if told else None
+    if not told:
+        return None
+    kinds = f"share {NGRAM} words in a row with / stand but for their numbers in / stand in"
+    return f"Note: of {tested} test questions, so many {kinds}: {'; '.join(told)}"
 
 
 def duplicates(train: Iterable[Question], test: Iterable[Question]) -> list[tuple[str, str]]:
