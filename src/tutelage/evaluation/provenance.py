@@ -20,6 +20,7 @@ import torch
 
 import tutelage
 from tutelage.config import Recipe
+from tutelage.distributed import world_size
 from tutelage.recipes import recipe_to_toml
 from tutelage.workspace import Workspace, read_json
 
@@ -42,7 +43,8 @@ class Revision:
 class Environment:
     """Software and hardware. packages: versions, None where one is not installed. gpus: names, one each.
 
-    cores: that this process may use. git: of the working folder, None where that is no repository.
+    cores: that this process may use; threads: that it takes for arithmetic. world_size: processes that share the run.
+    git: of the working folder, None where that is no repository.
     """
 
     tutelage: str
@@ -52,6 +54,7 @@ class Environment:
     cpu: str
     cores: int
     threads: int
+    world_size: int
     gpus: tuple[str, ...]
     cuda: str | None
     git: Revision | None
@@ -91,6 +94,7 @@ def environment() -> Environment:
         _cpu(),
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         torch.get_num_threads(),
+        world_size(),
         tuple(torch.cuda.get_device_name(number) for number in gpus),
         torch.version.cuda,
         git_revision(Path.cwd()),

@@ -20,6 +20,8 @@ def ask(folder: Path, text: str, choices: tuple[str, ...] = (), number: int | No
     """
     run = open_run(folder, lock=False)
     where = run.workspace.student if number is None else run.round(number).student
+    if number is not None:
+        run.check_not_deleted(number)
     if not where.is_dir():
         raise WorkspaceError(
             f"There is no student at {where} yet. Finish the run by `tutelage resume {folder}`, or name a finished "
@@ -27,7 +29,7 @@ def ask(folder: Path, text: str, choices: tuple[str, ...] = (), number: int | No
         )
     student = load_student(str(where), revision=None, device=run.recipe.student.device)
     question = Question("asked", text, "", _kind(run), choices)
-    [completion] = greedy_batch(student, prompts_for(run, [question]), run.recipe.evaluation.max_new_tokens)
+    [completion] = greedy_batch(student, prompts_for(run, student, [question]), run.recipe.evaluation.max_new_tokens)
     return grade(question, 0, completion)
 
 

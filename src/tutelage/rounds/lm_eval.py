@@ -20,7 +20,7 @@ from tutelage.rounds.run import Run
 from tutelage.student.model import Student, load_student
 from tutelage.student.sampling import encode_prompts
 from tutelage.student.stopping import NEXT_QUESTION
-from tutelage.workspace import read_json, write_atomically
+from tutelage.workspace import disk_errors, read_json, write_atomically
 
 _TASK = """\
 # Written by Tutelage; `README.md` has the command.
@@ -76,7 +76,7 @@ def write_lm_eval(run: Run, folder: Path, model: Path | None = None) -> str:
             f"Go on with it by `tutelage resume {run.workspace.folder}`."
         )
     student = load_student(str(place), revision=None, device="cpu")
-    prompts = prompts_for(run, run.questions["test"])
+    prompts = prompts_for(run, student, run.questions["test"])
     special = model_arguments(student, prompts)
     arguments = ",".join([f"pretrained={place.resolve()}", *special])
     command = (
@@ -112,7 +112,8 @@ def model_arguments(student: Student, prompts: Sequence[str]) -> list[str]:
 
 
 def _check_free(folder: Path, name: str) -> None:
-    held = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    with disk_errors(folder):
+        held = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
     other = held - {f"{name}.yaml", "questions.jsonl", "utils.py", "README.md", "__pycache__"}
     if other or (folder.exists() and not folder.is_dir()):
         what = f"It holds {min(other)}" if other else "It is a file"

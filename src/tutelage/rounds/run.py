@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import torch
+
 from tutelage.config import Recipe
 from tutelage.errors import WorkspaceError
 from tutelage.evaluation.provenance import environment
@@ -16,6 +18,7 @@ from tutelage.records import Demonstration, Question, SplitName, StoredQuestion,
 from tutelage.rounds.leakage import write_question_leakage
 from tutelage.rounds.questions import choose_questions
 from tutelage.student.model import Student, load_student, save_student
+from tutelage.student.prompting import prompting_for
 from tutelage.tasks.split import describe, question_key
 from tutelage.workspace import (
     Round,
@@ -70,13 +73,26 @@ class Run:
             self._student = None  # frees the memory first
             folder = self.round(number).student
             if not folder.is_dir():
+                self.check_not_deleted(number)
                 raise WorkspaceError(f"There is no student at {folder}: round {number} has not been studied yet.")
             self._student = (number, load_student(str(folder), revision=None, device=self.recipe.student.device))
         return self._student[1]
 
-    def keep_student(self, student: Student, number: int) -> None:
-        """Saves the student as it stands after a round. Raises: WorkspaceError on a full disk."""
-        write_atomically(self.round(number).student, lambda partial: save_student(student, partial))
+    def keep_student(self, student: Student, number: int, weights: dict[str, torch.Tensor] | None = None) -> None:
+        """Saves the student as it stands after a round. Raises: WorkspaceError on a full disk.
+
+        weights: as `save_student` takes them.
+        """
+        write_atomically(self.round(number).student, lambda partial: save_student(student, partial, weights))
+
+    def check_not_deleted(self, number: int) -> None:
+        """Raises: WorkspaceError if the student of this round was there once, and rounds.keep let go of it."""
+        place = self.round(number)
+        if place.summary.is_file() and not place.student.is_dir():
+            raise WorkspaceError(
+                f'The student of round {number} was deleted, since rounds.keep is "needed". Those of round 0, the best '
+                'round and the last one are there; a run with rounds.keep = "all" keeps every round\'s.'
+            )
 
     def forget_student(self) -> None:
         """Drops the loaded student; the next stage loads what was saved."""
@@ -93,6 +109,7 @@ def start_run(recipe: Recipe, folder: Path) -> Run:
     chosen = choose_questions(recipe)
     split = chosen.split
     student = _untrained_student(recipe)
+    prompting_for(student, recipe.prompt, chosen.demonstrations)
     run = Run(Workspace.create(folder), recipe)
     named: tuple[tuple[SplitName, Sequence[Question]], ...] = (
         ("train", split.train),
@@ -140,12 +157,14 @@ _CHANGEABLE = (
     "rounds.limit",
     "rounds.patience",
     "rounds.smallest_gain",
+    "rounds.keep",
     "student.device",
     "exam.batch_size",
     "evaluation.batch_size",
     "study.checkpoint_steps",
     "study.micro_batch_size",
     "study.gradient_checkpointing",
+    "study.sharding",
     "teacher.base_url",
     "teacher.api_key_env",
     "teacher.api_key_file",
