@@ -14,18 +14,21 @@ import torch
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
+from tests.encoder_decoder import save_seq2seq
 from tests.tiny import make_model, make_tokenizer, save_model
 from tutelage.errors import StudentError, WorkspaceError
 from tutelage.prompts import student_prompt
 from tutelage.recipes import read_recipe
 from tutelage.records import Attempt, Demonstration, Question, to_json
 from tutelage.rounds import Run, evaluate, start_run
+from tutelage.rounds.answering import prompts_for
 from tutelage.rounds.learn import hand_over
 from tutelage.rounds.lm_eval import model_arguments, write_lm_eval
 from tutelage.rounds.lm_eval_utils import process_results
 from tutelage.rounds.plateau import Decision
 from tutelage.student.model import load_student
 from tutelage.student.sampling import encode_prompts
+from tutelage.student.stopping import answer_end
 from tutelage.workspace import read_records
 
 SHOWN = Demonstration("z has 1 and gets 1. How many?", "1 + 1 = 2.", "2")
@@ -79,8 +82,26 @@ def adder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(recipe: Path, tmp_path: Path, tiny_folder: Path, request: pytest.FixtureRequest) -> Run:
-    """A run that has begun: on 50 test questions with the student whose fixture the test names, else on two."""
+def encoder_decoder(tmp_path: Path) -> Path:
+    return save_seq2seq(tmp_path / "encoder-decoder")
+
+
+@pytest.fixture
+def chatty(tmp_path: Path) -> Path:
+    """A random model whose chat template writes the beginning-of-text token itself."""
+    tokenizer = tokenizer_with("<s> $A")
+    turn = "{{ message['role'] }}: {{ message['content'] }}{{ eos_token }}"
+    opened = "{% if add_generation_prompt %}assistant:{% endif %}"
+    tokenizer.chat_template = "{{ bos_token }}{% for message in messages %}" + turn + "{% endfor %}" + opened
+    return save_model(tmp_path / "chatty", make_model(len(tokenizer)), tokenizer)
+
+
+CHAT = {"chatty": ("prompt.chat=true",)}
+
+
+@pytest.fixture
+def run(recipe: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Run:
+    """A run that has begun, with the student that the test names by its fixture: the adder on 50 test questions."""
     rows = [
         {"question": text(*row), "answer": str(row[1] + 1), "split": "test" if place < TESTED else "train"}
         for place, row in enumerate(ROWS)
@@ -88,11 +109,12 @@ def run(recipe: Path, tmp_path: Path, tiny_folder: Path, request: pytest.Fixture
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     shown = {"question": SHOWN.question, "rationale": SHOWN.rationale, "answer": SHOWN.answer}
     (tmp_path / "shown.json").write_text(json.dumps([shown]))
-    student = request.getfixturevalue(getattr(request, "param", "tiny_folder"))
-    few = () if hasattr(request, "param") else ("task.test_questions=2",)
-    task = (f"task.file={tmp_path / 'rows.jsonl'}", "task.held_out_minimum=2")
-    prompt = ("prompt.count=1", f"prompt.demonstrations={tmp_path / 'shown.json'}", "evaluation.max_new_tokens=32")
-    return start_run(read_recipe(recipe, [*task, *prompt, *few, f"student.model={student}"]), tmp_path / "run")
+    name = getattr(request, "param", "tiny_folder")
+    size = TESTED if name == "adder" else 4 if name != "tiny_folder" else 1
+    task = (f"task.file={tmp_path / 'rows.jsonl'}", "task.held_out_minimum=2", f"task.test_questions={size}")
+    prompt = ("prompt.count=1", f"prompt.demonstrations={tmp_path / 'shown.json'}", *CHAT.get(name, ()))
+    student = (f"student.model={request.getfixturevalue(name)}", "evaluation.max_new_tokens=32")
+    return start_run(read_recipe(recipe, [*task, *prompt, *student]), tmp_path / "run")
 
 
 def harness(command: str, prompts: list[str]) -> tuple[dict[str, Any], list[list[int]]]:
@@ -131,6 +153,22 @@ def test_the_harness_counts_what_the_run_counted(run: Run, tmp_path: Path) -> No
     right = {attempt.question_id: attempt.correct for attempt in read_records(run.round(0).answers, Attempt)}
     assert sum(right[sample["doc"]["id"]] != bool(sample["exact_match"]) for sample in samples) <= 1
     assert f"{ours['correct']} of {TESTED} right" in (tmp_path / "task folder" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("run", ["encoder_decoder", "chatty"], indirect=True)
+def test_other_students_write_the_same_for_the_harness(run: Run, tmp_path: Path) -> None:
+    evaluate(run, 0)
+    hand_over(run, Decision(0, "limit"), 0)
+    command = write_lm_eval(run, tmp_path / "task")
+    student = run.student(0)
+    prompts = prompts_for(run, student, run.questions["test"])
+    result, tokens = harness(command, prompts)
+    assert tokens == encode_prompts(student, prompts)
+    ours = {attempt.question_id: attempt for attempt in read_records(run.round(0).answers, Attempt)}
+    for sample in result["samples"]["tutelage_own"]:
+        attempt, [written] = ours[sample["doc"]["id"]], sample["resps"][0]
+        assert written[: answer_end(written)] == attempt.text
+        assert attempt.correct == bool(sample["exact_match"])
 
 
 @pytest.mark.parametrize(
@@ -183,6 +221,7 @@ def test_the_harness_is_told_how_to_tokenise_or_refused(
 ) -> None:
     tokenizer = tokenizer_with(template)
     student = load_student(str(save_model(tmp_path / "one", make_model(len(tokenizer)), tokenizer)), device="cpu")
+    assert model_arguments(student, ["<s>How many?"]) == []  # as a chat template begins its text
     if arguments is not None:
         assert model_arguments(student, ["How many?"]) == arguments
         return

@@ -36,7 +36,7 @@ target_delimiter: ""
 generation_kwargs:
   # What is generated behind the answer is cut off by process_results; this only saves time.
   until: [{stop}]
-  max_gen_toks: {tokens}
+  max_gen_toks: {tokens}{decoder}
   do_sample: false
 process_results: !function utils.process_results
 metric_list:
@@ -46,6 +46,10 @@ metric_list:
 metadata:
   version: 1.0
 """
+
+_DECODER = """
+  # The harness would let a decoder write as many tokens more as the encoder reads.
+  max_length: {length}"""
 
 _README = """\
 # {name}: the test of a run of Tutelage, for lm-evaluation-harness
@@ -84,15 +88,19 @@ def write_lm_eval(run: Run, folder: Path, model: Path | None = None) -> str:
         f"--include_path {shlex.quote(str(folder.resolve()))} --batch_size 8"
     )
     files = {
-        f"{name}.yaml": _TASK.format(
-            name=name, stop=json.dumps(NEXT_QUESTION), tokens=run.recipe.evaluation.max_new_tokens
-        ),
+        f"{name}.yaml": _task(name, student, run.recipe.evaluation.max_new_tokens),
         "questions.jsonl": _questions(run, prompts),
         "utils.py": resources.files(__package__).joinpath("lm_eval_utils.py").read_text(encoding="utf-8"),
         "README.md": _README.format(name=name, command=command, **_evaluation(run)),
     }
     write_atomically(folder, lambda partial: _write_all(partial, files))
     return command
+
+
+def _task(name: str, student: Student, tokens: int) -> str:
+    length = len(student.decoder_start) + tokens
+    decoder = _DECODER.format(length=length) if student.is_encoder_decoder else ""
+    return _TASK.format(name=name, stop=json.dumps(NEXT_QUESTION), tokens=tokens, decoder=decoder)
 
 
 def model_arguments(student: Student, prompts: Sequence[str]) -> list[str]:
