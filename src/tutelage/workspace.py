@@ -1,6 +1,6 @@
 """The run folder: its paths, atomic writes, "stage done", and a lock against two processes in one run.
 
-    RUN/recipe.toml  environment.json  questions.jsonl  split.json  demonstrations.json
+    RUN/recipe.toml  environment.json  questions.jsonl  split.json  demonstrations.json  leakage.json
     RUN/teacher.sqlite  journal.jsonl  outcome.json
     RUN/student/     the best round's student
     RUN/round-1/{exam,mistakes,feedback,lesson,training,evaluation}.jsonl  student/  evaluation.json  round.json
@@ -61,6 +61,7 @@ class Workspace:
         self.questions = folder / "questions.jsonl"
         self.split = folder / "split.json"
         self.demonstrations = folder / "demonstrations.json"
+        self.leakage = folder / "leakage.json"
         self.ledger = folder / "teacher.sqlite"
         self.journal = folder / "journal.jsonl"
         self.student = folder / "student"
@@ -110,7 +111,7 @@ class Workspace:
             file.write(line + "\n")
 
 
-_BEGUN = {".lock", "questions.jsonl", "split.json", "demonstrations.json", "environment.json"}
+_BEGUN = {".lock", "questions.jsonl", "split.json", "demonstrations.json", "leakage.json", "environment.json"}
 """What a run that was cut off while it began leaves behind; with a recipe.toml it is a run that resumes."""
 
 

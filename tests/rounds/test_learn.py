@@ -63,6 +63,8 @@ def test_a_run_folder_tells_the_whole_story(recipe: Path, tmp_path: Path) -> Non
         assert {c.question_id for c in corrections} <= by_split["train"]
         assert {t.question_id for t in triplets} <= by_split["train"]
         assert summary["test_questions_sent_to_teacher"] == summary["test_questions_in_lesson"] == 0
+        assert summary["leakage"]["lesson"]["texts"] >= len(triplets)
+        assert summary["leakage"]["lesson"]["same_question"]["count"] == 0
         assert summary["exam"]["attempts"] == 60
         assert summary["exam"]["error_rate"] == sum(not a.correct for a in attempts) / 60
         # Round 1 asks about everything without feedback; round 2 about mistakes only, which it shows.

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import platform
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 
-import tutelage
 from tutelage.config import Recipe
-from tutelage.distributed import world_size
 from tutelage.errors import WorkspaceError
+from tutelage.evaluation.provenance import environment
 from tutelage.progress import say
 from tutelage.recipes import read_recipe, recipe_to_toml, with_absolute_paths
 from tutelage.records import Demonstration, Question, SplitName, StoredQuestion, from_json
+from tutelage.rounds.leakage import write_question_leakage
 from tutelage.rounds.questions import choose_questions
 from tutelage.rounds.students import load_learner, load_whole, write_learner
 from tutelage.student.lora import check_adapter, check_packages
@@ -138,7 +135,8 @@ def start_run(recipe: Recipe, folder: Path) -> Run:
             "teacher": [asdict(demonstration) for demonstration in chosen.feedback_demonstrations],
         },
     )
-    write_json(run.workspace.environment, _environment())
+    write_question_leakage(run.workspace, run.questions, run.demonstrations, run.feedback_demonstrations)
+    write_json(run.workspace.environment, asdict(environment()))
     # Last but for the student, which open_run can make again: a folder with a recipe is a run that resumes.
     write_text(run.workspace.recipe, recipe_to_toml(recipe))
     run.keep_student(student, 0)
@@ -234,25 +232,3 @@ def _untrained_student(recipe: Recipe) -> Student:
     if recipe.lora is not None:
         check_adapter(student, recipe.lora)
     return student
-
-
-def _environment() -> dict[str, object]:
-    """What a reader needs to repeat the run elsewhere."""
-    packages = ("torch", "transformers", "tokenizers", "safetensors", "aiohttp", "datasets", "peft", "bitsandbytes")
-    return {
-        "tutelage": tutelage.__version__,
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        **{package: _version(package) for package in packages},
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        "gpus": torch.cuda.device_count(),
-        "world_size": world_size(),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -8,6 +8,7 @@ from typing import Any
 from tutelage.prompts import mentions_prompt
 from tutelage.records import Attempt, Correction, Mistake, Triplet
 from tutelage.rounds.feedback import count_verdicts
+from tutelage.rounds.leakage import round_leakage
 from tutelage.rounds.run import Run
 from tutelage.rounds.study import read_training
 from tutelage.teacher.books.accounts import Totals, totals
@@ -21,7 +22,8 @@ def summarize(run: Run, number: int) -> dict[str, Any]:
     error_rate: wrong or unreadable attempts of the exam, a fraction of 1; questions_with_mistake: how many
     training questions had any. successes: requests from which a rationale was kept (Table 3).
     tokens, cost: as the teacher counted them, null where it does not say. leaks: right replies that speak of the hint.
-    test_questions_*: counted from what was sent and studied; anything but 0 is a bug.
+    test_questions_*: counted from what was sent and studied; anything but 0 is a bug. leakage: by the words, see
+    `round_leakage`.
     """
     place = run.round(number)
     attempts = read_records(place.exam, Attempt)
@@ -34,6 +36,7 @@ def summarize(run: Run, number: int) -> dict[str, Any]:
     last_epoch = [step for step in steps if step.epoch == steps[-1].epoch]
     with Ledger(run.workspace.ledger) as ledger:
         used = totals(ledger).get(number)
+        leakage = round_leakage(ledger, number, triplets, run.questions["test"])
     return {
         "round": number,
         "teacher": corrections[0].teacher if corrections else None,
@@ -71,6 +74,7 @@ def summarize(run: Run, number: int) -> dict[str, Any]:
         },
         "test_questions_sent_to_teacher": len({c.question_id for c in corrections} & test),
         "test_questions_in_lesson": len({triplet.question_id for triplet in triplets} & test),
+        "leakage": leakage,
     }
 
 

@@ -57,9 +57,13 @@ def question_key(text: str, choices: Sequence[str] = ()) -> str:
 _KEY_PARTS = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|[+*/×÷^=<>%√]|(?<![^\W\d_])-(?![^\W\d_])")
 
 
+def key_parts(text: str) -> list[str]:
+    """The words, numbers and signs that `question_key` compares, in order."""
+    return _KEY_PARTS.findall(re.sub(r"(?<=\d),(?=\d{3})", "", text.casefold().replace("−", "-")))
+
+
 def _key(text: str) -> str:
-    text = re.sub(r"(?<=\d),(?=\d{3})", "", text.casefold().replace("−", "-"))
-    parts = _KEY_PARTS.findall(text)
+    parts = key_parts(text)
     if not parts:
         return text.strip()  # a question in signs alone, which would otherwise equal every other one
     return "".join(f" {part} " if part[0].isdigit() else part for part in parts)
