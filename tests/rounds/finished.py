@@ -50,7 +50,7 @@ def write_exam(run: Run, number: int, right: Callable[[int, int], bool]) -> None
             shown = made[0] if number > 1 else None
             text = f"Count: {question.answer}."
             corrections.append(Correction(question.id, number, "teacher", shown, text, text, question.answer, "kept"))
-    place = run.round(number)
-    write_records(place.exam, attempts)
-    write_records(place.mistakes, mistakes)
-    write_records(place.feedback, corrections)
+    files = run.round(number)
+    write_records(files.exam, attempts)
+    write_records(files.mistakes, mistakes)
+    write_records(files.feedback, corrections)

@@ -38,5 +38,5 @@ def test_each_round_is_held_against_the_one_before_and_the_run_against_its_begin
     assert [found.rounds[number].supported for number in (0, 1, 2)] == [False, True, False]
     assert found.rounds[1].tokens_per_point == pytest.approx(10 / 87.5)
     assert found.whole.tokens_per_point == pytest.approx(20 / 87.5)  # the round that brought nothing was paid, too
-    assert found.whole.teacher.money is None
+    assert found.whole.teacher.money == "0"
     assert set(found.whole.time.stages) == {"evaluation"}

@@ -12,6 +12,7 @@ from tests.rounds.finished import begun_run, write_evaluation
 from tutelage.config import TaskSettings
 from tutelage.errors import DataError
 from tutelage.records import Attempt, Question
+from tutelage.rounds import answering
 from tutelage.rounds import transfer as module
 from tutelage.rounds.transfer import domain_of, forgetting, transfer
 from tutelage.workspace import read_records, write_json, write_records
@@ -35,7 +36,7 @@ def test_another_task_is_asked_with_its_own_demonstrations_once(
 ) -> None:
     run = begun_run(recipe, tmp_path, 0, "prompt.count=1", SHORT)
     prompts: list[str] = []
-    asked = module.answers_of
+    asked = answering.answers_of
 
     def answers_of(*arguments: Any, **settings: Any) -> Any:
         prompts.extend(arguments[2])

@@ -19,8 +19,8 @@ from tutelage.teacher.books.accounts import Totals
 class TeacherCost:
     """What a teacher was asked for and paid. tokens: of prompts and replies; money: in the prices' unit, a decimal.
 
-    Both are None where no call tells, and lower bounds where `unknown` calls do not. maybe_money: what may have been
-    paid on top, at the worst.
+    Both are None where no call tells, and lower bounds where `unknown` calls do not. A teacher without a network behind
+    it costs no money. maybe_money: what may have been paid on top, at the worst.
     """
 
     requests: int
@@ -63,11 +63,12 @@ def teacher_cost(totals: Iterable[Totals]) -> TeacherCost:
     asked = list(totals)
     counts = [count for one in asked for count in (one.prompt_tokens, one.completion_tokens) if count is not None]
     money = [one.cost for one in asked if one.cost is not None]
+    free = not any(one.from_network for one in asked)
     return TeacherCost(
         requests=sum(one.requests for one in asked),
-        tokens=sum(counts) if counts else None,
-        money=str(sum(money, Decimal(0))) if money else None,
-        unknown=sum(max(one.without_usage, one.cost_unknown) for one in asked),
+        tokens=sum(counts) if counts or not asked else None,
+        money=str(sum(money, Decimal(0))) if money or free else None,
+        unknown=0 if free else sum(max(one.without_usage, one.cost_unknown) for one in asked),
         maybe_money=str(sum((one.maybe_cost for one in asked), Decimal(0))),
     )
 
@@ -101,7 +102,9 @@ def whole_time(times: Iterable[DeviceTime]) -> DeviceTime:
     for part in parts:
         stages.update(part.stages)
     device = round(sum(part.device for part in parts), 3)
-    return DeviceTime(dict(stages), device, sum(part.interrupted for part in parts))
+    return DeviceTime(
+        {stage: round(time, 3) for stage, time in stages.items()}, device, sum(part.interrupted for part in parts)
+    )
 
 
 def cost(teacher: TeacherCost, time: DeviceTime, gained: Paired | None) -> Cost:
