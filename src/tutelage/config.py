@@ -73,11 +73,21 @@ class PromptSettings(Section):
 
     demonstrations, feedback_demonstrations: JSON files of the user's own; None takes those of the package.
     count: how many demonstrations the student sees, the first ones; None takes all of them.
+    chat: whether the student is asked in its own chat template: each demonstration as a user's and an assistant's
+        turn, the question as the last user's. system: text of a system message before them.
     """
 
     demonstrations: Path | None = None
     feedback_demonstrations: Path | None = None
     count: Count | None = None
+    chat: bool = False
+    system: str | None = None
+
+    @model_validator(mode="after")
+    def _check_system(self) -> PromptSettings:
+        if self.system is not None and not self.chat:
+            raise ValueError("system is the text of a chat's system message, so it goes with chat = true")
+        return self
 
 
 class ExamSettings(Section):

@@ -1,6 +1,7 @@
 """How far apart right and wrong reasoning lie for a student, and which of the two it finds likelier (Table 4).
 
-Distance: Euclidean, between the hidden states h of Eq. 3, at the answer's last token. Preference: by the likelihood
+Distance: Euclidean, between the hidden states h of Eq. 3, at the answer's last token; its scale is the model's own, so
+it compares students of one architecture alone. Preference: by the likelihood
 ratio p(r, y | x) / p(r̂, ŷ | x), the share of pairs in which it is above 1. The paper names the ratio and prints
 percentages without a formula; this is the reading that gives them. The whole solution counts, its end token included,
 so a shorter text has the better chances: the mean over its tokens is given beside it.

@@ -16,10 +16,8 @@ from tutelage.progress import plain
 from tutelage.prompts import question_text
 from tutelage.records import Attempt, Correction, Mistake, Question
 from tutelage.report.teacher import NOTHING, maybe_text, paid_text
-from tutelage.rounds.answering import grade, prompts_for
-from tutelage.rounds.cases import last_corrected
+from tutelage.rounds.cases import ask_again, last_corrected
 from tutelage.rounds.run import Run
-from tutelage.student.sampling import greedy_batch
 from tutelage.teacher.books.accounts import totals
 from tutelage.teacher.books.ledger import Ledger
 from tutelage.workspace import read_json
@@ -118,10 +116,11 @@ def find_stories(run: Run, last: int, candidates: int = 12) -> list[Story]:
         return []
     questions = {question.id: question for question in run.questions["train"]}
     asked = [questions[correction.question_id] for _, correction in corrected[:candidates]]
-    answers = greedy_batch(run.student(number), prompts_for(run, asked), run.recipe.evaluation.max_new_tokens)
     stories = [
-        Story(question, number, mistake, correction, grade(question, 0, answer))
-        for question, (mistake, correction), answer in zip(asked, corrected, answers, strict=False)
+        Story(question, number, mistake, correction, answer)
+        for question, (mistake, correction), answer in zip(
+            asked, corrected, ask_again(run, number, asked), strict=False
+        )
     ]
     return sorted(stories, key=lambda story: not story.answer.correct)
 

@@ -32,7 +32,7 @@ def corrected_cases(run: Run, number: int, count: int = 3, candidates: int = 12)
     never = [name for name, tried in attempts.items() if not any(one.correct for one in tried) and name in corrections]
     always = [name for name, tried in attempts.items() if all(one.correct for one in tried)]
     asked = [questions[name] for names in (never, always) for name in pick(names, candidates, str)]
-    answers = {attempt.question_id: attempt for attempt in _ask_again(run, number, asked)}
+    answers = {attempt.question_id: attempt for attempt in ask_again(run, number, asked)}
 
     def cases(names: Sequence[str]) -> list[Case]:
         return [
@@ -85,9 +85,10 @@ def _evaluation(run: Run, number: int) -> Mapping[str, Attempt]:
     return {attempt.question_id: attempt for attempt in read_records(run.round(number).answers, Attempt)}
 
 
-def _ask_again(run: Run, number: int, asked: Sequence[Question]) -> list[Attempt]:
-    """Greedy answers of a round's student."""
-    answers = greedy_batch(run.student(number), prompts_for(run, asked), run.recipe.evaluation.max_new_tokens)
+def ask_again(run: Run, number: int, asked: Sequence[Question]) -> list[Attempt]:
+    """Greedy answers of a round's student, kept nowhere."""
+    student = run.student(number)
+    answers = greedy_batch(student, prompts_for(run, student, asked), run.recipe.evaluation.max_new_tokens)
     return [grade(question, 0, answer) for question, answer in zip(asked, answers, strict=True)]
 
 

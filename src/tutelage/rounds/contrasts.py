@@ -12,10 +12,13 @@ from tutelage.errors import DataError
 from tutelage.evaluation.picking import RULE, pick
 from tutelage.evaluation.representation import Contrast, Readings, read_contrasts, save_states, separation
 from tutelage.records import Attempt, Mistake, SplitName, Triplet
+from tutelage.rounds.answering import prompts_for
 from tutelage.rounds.lesson import lesson
 from tutelage.rounds.run import Run
 from tutelage.rounds.study import encode_lesson
+from tutelage.student.encoding import Sample
 from tutelage.student.model import Student
+from tutelage.student.sampling import encode_prompts
 from tutelage.workspace import read_records, write_json, write_records
 
 
@@ -60,26 +63,26 @@ def contrasts(run: Run, student: Student, pairs: Sequence[Triplet], split: Split
 
     split: whose questions they are. Raises: DataError if none is left.
     """
-    # Solutions that begin with different words have the prompt in common, and maybe a token for the space behind it,
-    # which is no evidence for either of them.
-    probes = [
-        Triplet(name, "So", None, Mistake(name, "The", None))
-        for name in dict.fromkeys(pair.question_id for pair in pairs)
-    ]
-    starts = {
-        sample.question_id: _shared(sample.anchor.token_ids, sample.negative.token_ids)
-        for sample in encode_lesson(run, student, probes, split)
-        if sample.negative is not None
-    }
+    asked = {question.id: question for question in run.questions[split]}
+    encoded = [sample for sample in encode_lesson(run, student, pairs, split) if sample.negative is not None]
+    prompts = prompts_for(run, student, [asked[sample.question_id] for sample in encoded])
     return [
-        Contrast(sample.question_id, sample.anchor, sample.negative, starts[sample.question_id])
-        for sample in encode_lesson(run, student, pairs, split)
-        if sample.negative is not None and sample.question_id in starts
+        Contrast(
+            sample.question_id,
+            sample.anchor,
+            sample.negative,
+            min(_start(student, prompt, sample.anchor), _start(student, prompt, sample.negative)),
+        )
+        for sample, prompt in zip(encoded, encode_prompts(student, prompts), strict=True)
+        if sample.negative is not None
     ]
 
 
-def _shared(first: Sequence[int], second: Sequence[int]) -> int:
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
+def _start(student: Student, prompt: Sequence[int], sample: Sample) -> int:
+    """The place of a sample's solution: where its tokens and the prompt's part."""
+    if sample.source_ids:
+        return len(student.decoder_start)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(prompt, sample.token_ids, strict=False)))
 
 
 def represent(

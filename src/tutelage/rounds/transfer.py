@@ -10,15 +10,16 @@ from typing import Any, Literal
 
 from tutelage.config import TaskSettings
 from tutelage.demonstrations import load_demonstrations, load_feedback_demonstrations
-from tutelage.errors import DataError
+from tutelage.distributed import world_size
+from tutelage.errors import DataError, StudentError
 from tutelage.evaluation.accuracy import accuracy
 from tutelage.evaluation.significance import Paired, mcnemar
-from tutelage.prompts import student_prompt
 from tutelage.records import Attempt, Demonstration, Question
 from tutelage.rounds.answering import answer_all, answers_of, finished_answers
 from tutelage.rounds.evaluate import evaluate
 from tutelage.rounds.run import Run
 from tutelage.student.drawing import Greedy
+from tutelage.student.prompting import prompting_for
 from tutelage.tasks import Task, load_task, split_task
 from tutelage.tasks.quantities import whole_number
 from tutelage.tasks.split import question_key
@@ -57,7 +58,7 @@ def transfer(run: Run, number: int, task: TaskSettings, name: str | None = None)
     its evaluation.
     Returns the score with "task", "place" ("trained", "in-domain" or "out-of-domain"), "domain", "unreadable", and
     "trained_on".
-    Raises: RecipeError, DataError if the task cannot be loaded.
+    Raises: RecipeError, DataError if the task cannot be loaded, StudentError on several ranks.
     """
     name = _file_name(name or task.name)
     own = domain_of(run.questions["train"])
@@ -109,8 +110,11 @@ def _answers(run: Run, number: int, name: str, other: _Other) -> list[Attempt]:
     attempts = finished_answers(path)
     if attempts is not None and [one.question_id for one in attempts] == [one.id for one in other.questions]:
         return attempts
+    if world_size() > 1:
+        raise StudentError(f"Other tasks are answered in one process, and there are {world_size()}. Leave out --gpus.")
     remove(path)
-    prompts = [student_prompt(question, other.demonstrations) for question in other.questions]
+    prompting = prompting_for(run.student(number), run.recipe.prompt, other.demonstrations)
+    prompts = [prompting.prompt(question).text for question in other.questions]
     answers = answers_of(run, number, prompts, Greedy(settings.max_new_tokens), batch_size=settings.batch_size)
     return answer_all(path, f"Round {number}  {name}", other.questions, 1, answers)
 

@@ -1,8 +1,11 @@
 """The joint loss of Eq. 4 in separate passes, written for clarity: the reference for every faster way.
 
 Anchor, positive and negative each go through the student on their own, with the demonstrations and the
-question before them and gradients through all of it. (The paper's released code lets no gradient through
-the prefix of the triplet; Eq. 3 has no such stop, so there is none here.)
+question before them (or in the encoder) and gradients through all of it. (The paper's released code lets no
+gradient through the prefix of the triplet; Eq. 3 has no such stop, so there is none here.)
+
+h is what the language-model head is given: the last layer's hidden state, of the decoder where there are two halves.
+A T5 with tied embeddings scales it by d_model**-0.5 before, which no cosine notices.
 
 Shapes: B samples, T tokens, V vocabulary, D hidden size.
 """
@@ -62,9 +65,11 @@ def separate_passes(student: Student, samples: Sequence[LessonSample], margin: f
 
 
 def _final_states(student: Student, samples: Sequence[Sample]) -> Tensor:
-    """h of each sample, [B, D]; the base model, since no loss reads these logits."""
+    """h of each sample, [B, D]; by the base model where that gives it, since no loss reads these logits."""
     batch = pad(samples, student.pad_id, student.device)
-    output = student.model.base_model(input_ids=batch.token_BT, attention_mask=batch.attention_BT, use_cache=False)
+    if student.is_encoder_decoder:
+        return _at_last(_hidden_and_logits(student, batch)[0], batch)
+    output = student.model.base_model(**batch.inputs, use_cache=False)
     return _at_last(output.last_hidden_state, batch)
 
 
@@ -76,7 +81,7 @@ def _hidden_and_logits(student: Student, batch: Batch) -> tuple[Tensor, Tensor]:
     # what is compiled later from being compiled in one piece.
     handle = head.register_forward_pre_hook(lambda module, arguments: hidden.append(arguments[0]))
     try:
-        output = student.model(input_ids=batch.token_BT, attention_mask=batch.attention_BT, use_cache=False)
+        output = student.model(**batch.inputs, use_cache=False)
     finally:
         handle.remove()
     return hidden[0], output.logits

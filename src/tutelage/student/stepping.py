@@ -117,12 +117,17 @@ class StudyStep:
     def _passes(self) -> Passes:
         return self._ways[0]
 
+    @property
+    def _size(self) -> int:
+        """Samples in a micro-batch."""
+        return min(self._micro_batch_size, self._passes.most_samples or self._micro_batch_size)
+
     def prepare(self, samples: Sequence[LessonSample]) -> Batch:
         """A batch made ready on the host; it may be done ahead."""
         if not self._settings.lambda_:
             samples = [LessonSample(sample.question_id, sample.anchor, None, None) for sample in samples]
         ordered = by_length(samples)
-        passes, size = self._passes, self._micro_batch_size
+        passes, size = self._passes, self._size
         return Batch(
             samples,
             sum(sum(sample.anchor.weights[1:]) for sample in samples),
@@ -150,7 +155,7 @@ class StudyStep:
     def _gradients(self, batch: Batch) -> torch.Tensor:
         """Adds the gradients of a whole batch, in as many attempts as that takes; both losses, [2]."""
         while True:
-            if batch.passes is not self._passes or batch.micro_batch_size != self._micro_batch_size:
+            if batch.passes is not self._passes or batch.micro_batch_size != self._size:
                 batch = self.prepare(batch.samples)
             try:
                 expected_2 = self._expected(batch)
@@ -193,7 +198,7 @@ class StudyStep:
             self._enter_way()
 
     def _make_room(self, samples: int) -> None:
-        size = min(self._micro_batch_size, samples)
+        size = min(self._size, samples)
         if self._settings.gradient_checkpointing is None and self._checkpoint():
             say("Memory ran out: the student studies with gradient checkpointing from here on.")
         elif size > 1:
@@ -214,7 +219,7 @@ class StudyStep:
         return True
 
     def _take_next_way(self, reason: str) -> None:
-        say(f"Note: studying without what is compiled, which is slower: {reason}")
+        say(f"Note: studying in another way, which is slower: {reason}")
         self._way_exits.close()
         del self._ways[0]
         self._enter_way()
@@ -234,7 +239,7 @@ class StudyStep:
 
 def by_length(samples: Sequence[LessonSample]) -> list[LessonSample]:
     """Samples of similar length together: separate passes pad them."""
-    return sorted(samples, key=lambda sample: len(sample.anchor.token_ids))
+    return sorted(samples, key=lambda sample: len(sample.anchor.source_ids) + len(sample.anchor.token_ids))
 
 
 def make_optimizer(student: Student, settings: StudySettings, learning_rate: float) -> torch.optim.AdamW:

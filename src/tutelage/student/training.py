@@ -142,4 +142,5 @@ def _fingerprint(lesson: Sequence[LessonSample], settings: StudySettings, learni
 
 def _digest(text: Sample) -> bytes:
     whole = array.array("q", [*text.token_ids, text.last]).tobytes() + array.array("d", text.weights).tobytes()
+    whole += array.array("q", text.source_ids).tobytes()
     return hashlib.sha256(whole).digest()

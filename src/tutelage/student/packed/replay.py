@@ -138,6 +138,8 @@ class Replay:
     need not stay in place then, and take the memory that the activations give back during the backward pass.
     """
 
+    most_samples: int | None = None
+
     def __init__(self, student: Student, margin: float, lambda_: float) -> None:
         self._student, self._margin, self._lambda = student, margin, lambda_
         self._small = sum(parameter.numel() for parameter in student.model.parameters()) < LAUNCH_BOUND
