@@ -62,10 +62,14 @@ def test_seconds_are_those_of_all_processes_and_of_no_waiting() -> None:
         {"event": "begin", "round": 1, "stage": "study"},
         {"event": "end", "round": 1, "stage": "study", "seconds": 7.5},
         {"event": "something else"},
+        {"event": "end", "round": 2, "stage": "exam", "seconds": 3.0, "taken_from": "another run"},
+        {"event": "begin", "round": 2, "stage": "study"},
         {"event": "begin", "round": 0, "stage": "evaluation"},
         {"event": "end", "round": 0, "stage": "evaluation", "seconds": 1.0},
     ]
     times = device_times(journal, ("feedback",), devices=2)
-    assert list(times) == [0, 1]
+    assert list(times) == [0, 1, 2]
+    assert times[2] == DeviceTime({"exam": 3.0}, 6.0, 1)
     assert times[1] == DeviceTime({"feedback": 100.0, "study": 7.5}, 15.0, 1)
-    assert whole_time(times.values()) == DeviceTime({"evaluation": 1.0, "feedback": 100.0, "study": 7.5}, 17.0, 1)
+    stages = {"evaluation": 1.0, "feedback": 100.0, "study": 7.5, "exam": 3.0}
+    assert whole_time(times.values()) == DeviceTime(stages, 23.0, 2)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.encoder_decoder import save_seq2seq
 from tests.rounds.finished import attempt, begun_run, write_evaluation, write_exam
 from tutelage.errors import DataError
 from tutelage.evaluation.representation import read_contrasts
@@ -83,3 +84,12 @@ def test_all_of_it_is_written(recipe: Path, tmp_path: Path) -> None:
     write_records(run.round(0).answers, [one for one in read_records(run.round(0).answers, Attempt) if one.correct])
     with pytest.raises(DataError, match="No question of the held-out split"):
         represent(run, 0, unseen_pairs(run, "held-out"), tmp_path / "none", "held-out")
+
+
+def test_of_an_encoder_decoder_student_the_decoder_writes_the_solution_alone(recipe: Path, tmp_path: Path) -> None:
+    run = begun_run(recipe, tmp_path, 0, f"student.model={save_seq2seq(tmp_path / 'T5')}")
+    write_evaluation(run, 0, lambda _place: False)
+    student = run.student(0)
+    found = contrasts(run, student, unseen_pairs(run, "test"), "test")
+    assert {one.start for one in found} == {len(student.decoder_start)} == {1}
+    assert all(pair.tokens_wrong < 40 for pair in read_contrasts(student, found).pairs)

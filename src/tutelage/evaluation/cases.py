@@ -101,4 +101,4 @@ def _fenced(text: str) -> str:
 
 def _inline(text: str) -> str:
     """Text within a line, where nothing in it is Markdown or HTML."""
-    return re.sub(r"([\\`*_{}\[\]()#+!|<>~&])", r"\\\1", " ".join(plain(text).split()))
+    return re.sub(r"([\\`*_{}\[\]#+!|<>~&])", r"\\\1", " ".join(plain(text).split()))

@@ -78,20 +78,26 @@ def device_times(
 ) -> dict[int, DeviceTime]:
     """Each round's seconds. journal: its events. waiting: stages in which the device has nothing to do."""
     seconds: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    begun: Counter[int] = Counter()
+    begun: set[tuple[int, str]] = set()
+    interrupted: Counter[int] = Counter()
     for event in journal:
-        if event.get("event") == "begin":
-            begun[int(event["round"])] += 1
-        elif event.get("event") == "end":
-            begun[int(event["round"])] -= 1
-            seconds[int(event["round"])][str(event["stage"])] += float(event["seconds"])
+        if event.get("event") not in ("begin", "end"):
+            continue
+        number, stage = int(event["round"]), str(event["stage"])
+        if event["event"] == "begin":
+            interrupted[number] += (number, stage) in begun
+            begun.add((number, stage))
+        else:  # one that was taken over from another run has an end alone
+            begun.discard((number, stage))
+            seconds[number][stage] += float(event["seconds"])
+    interrupted.update(number for number, _ in begun)
     return {
         number: DeviceTime(
             {stage: round(time, 3) for stage, time in seconds[number].items()},
             round(devices * sum(time for stage, time in seconds[number].items() if stage not in waiting), 3),
-            begun[number],
+            interrupted[number],
         )
-        for number in sorted(begun)
+        for number in sorted({*seconds, *interrupted})
     }
 
 
