@@ -71,11 +71,13 @@ def test_readings_are_those_of_single_texts(tiny_student: Student, contrasts: li
 @pytest.mark.parametrize("name", ["T5, tied", "BART, learned positions and a bias"])
 def test_an_encoder_decoder_student_is_read_in_its_decoder(tmp_path: Path, name: str) -> None:
     student = load_seq2seq(tmp_path, name)
-    encoded = [encode_sample(student, "", "A cat?", text, 0.1) for text in (" So 4. Answer: 4", " The 5. Answer: 5")]
+    right, wrong = (
+        encode_sample(student, "", "A cat?", text, 0.1) for text in (" So 4. Answer: 4", " The 5. Answer: 5")
+    )
     start = len(student.decoder_start)
-    [pair] = read_contrasts(student, [Contrast("a", *encoded, start)]).pairs
+    [pair] = read_contrasts(student, [Contrast("a", right, wrong, start)]).pairs
     states: list[torch.Tensor] = []
-    for sample, found in zip(encoded, (pair.log_right, pair.log_wrong), strict=True):
+    for sample, found in zip((right, wrong), (pair.log_right, pair.log_wrong), strict=True):
         inputs = {"input_ids": torch.tensor([sample.source_ids]), "decoder_input_ids": torch.tensor([sample.token_ids])}
         with torch.no_grad():
             output = student.model(**inputs, output_hidden_states=True)
@@ -84,14 +86,18 @@ def test_an_encoder_decoder_student_is_read_in_its_decoder(tmp_path: Path, name:
         assert found == pytest.approx(sum(float(log_TV[p - 1, sample.token_ids[p]]) for p in places), rel=1e-4)
         states.append(output.decoder_hidden_states[-1][0, sample.last])
     scale = student.model.config.d_model**-0.5 if "T5" in name else 1.0  # what the head is given
-    assert pair.distance == pytest.approx(scale * float(torch.dist(*states)), rel=1e-4)
+    assert pair.distance == pytest.approx(scale * float(torch.dist(states[0], states[1])), rel=1e-4)
 
 
 def test_a_student_in_training_is_read_without_dropout_and_stays_in_training(
     tiny_student: Student, contrasts: list[Contrast]
 ) -> None:
+    expected = read_contrasts(tiny_student, contrasts).pairs
+    for module in tiny_student.model.modules():
+        if hasattr(module, "attention_dropout"):
+            module.attention_dropout = 0.5
     tiny_student.model.train()
-    read_contrasts(tiny_student, contrasts)
+    assert read_contrasts(tiny_student, contrasts).pairs == expected
     assert tiny_student.model.training
 
 

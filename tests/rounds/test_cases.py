@@ -39,6 +39,9 @@ def test_what_turned_after_feedback_is_asked_of_the_student_that_studied_it(
     assert all(case.correction is None and len(case.before) == 2 for case in wrong.cases)
     few, _ = corrected_cases(run, 2, count=2, candidates=4)
     assert few.looked_at == 4
+    write_exam(run, 1, lambda _place, _sample: False)
+    first, _ = corrected_cases(run, 1, candidates=100)  # the teacher was shown no mistake there, and corrected all
+    assert (first.looked_at, first.turned) == (30, 15)
 
 
 def test_test_questions_turn_between_two_evaluations(recipe: Path, tmp_path: Path) -> None:

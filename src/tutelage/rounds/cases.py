@@ -25,8 +25,7 @@ def corrected_cases(run: Run, number: int, count: int = 3, candidates: int = 12)
     for attempt in read_records(run.round(number).exam, Attempt):
         attempts[attempt.question_id].append(attempt)
     corrections = {
-        correction.question_id: correction
-        for _, correction in reversed(corrected_mistakes(run, number, shown=number > 1))
+        correction.question_id: correction for _, correction in reversed(corrected_mistakes(run, number, shown=False))
     }
     questions = {question.id: question for question in run.questions["train"]}
     never = [name for name, tried in attempts.items() if not any(one.correct for one in tried) and name in corrections]
