@@ -235,6 +235,8 @@ class StudySettings(Section):
     gradient_checkpointing: computes activations anew in the backward pass, which takes a third longer and far less
         memory; None does so once memory has run out.
     max_gradient_norm: clipping; 0 leaves it out. checkpoint_steps: optimizer steps between checkpoints.
+    sharding: of a study on several GPUs. "none": each holds the whole student. "full": each holds a part of every
+        weight, gradient and optimizer state (FSDP2), for students that do not fit one.
     """
 
     lambda_: NotNegative = Field(0.5, alias="lambda")
@@ -254,6 +256,7 @@ class StudySettings(Section):
     epsilon: PositiveFloat = 1e-8
     max_gradient_norm: NotNegative = 1.0
     checkpoint_steps: PositiveInt = 100
+    sharding: Literal["none", "full"] = "none"
 
 
 class RoundsSettings(Section):
@@ -262,12 +265,14 @@ class RoundsSettings(Section):
     patience: rounds in a row without a gain of at least `smallest_gain` (a fraction of 1) in held-out
     accuracy before the run stops; a round must be better than the best one before it in any case.
     data: "this round" studies that round's rationales (Table 5), "all rounds" merges those of all so far.
+    keep: whose students stay on the disk: "all" rounds', or those "needed": the untrained one, the best and the last.
     """
 
     limit: PositiveInt = 4
     patience: PositiveInt = 1
     smallest_gain: Share = 0.0
     data: Literal["this round", "all rounds"] = "this round"
+    keep: Literal["all", "needed"] = "all"
 
 
 class EvaluationSettings(Section):

@@ -13,6 +13,7 @@ from tutelage.errors import StudentError
 from tutelage.student import stepping
 from tutelage.student.gradient_checkpointing import checkpoints_activations
 from tutelage.student.model import Student
+from tutelage.student.optimizer import allocate_state, make_optimizer
 from tutelage.student.passes import EagerPasses, in_packed_passes, in_separate_passes
 from tutelage.student.stepping import Losses, StudyStep
 
@@ -104,7 +105,7 @@ class Cramped(EagerPasses):
 def go_first(monkeypatch: pytest.MonkeyPatch, kind: type[EagerPasses], alone: bool = False) -> None:
     """Packed passes of this kind come first, and plain ones after them unless they are alone."""
 
-    def ways(student: Student, margin: float, lambda_: float) -> tuple[list[Any], None]:
+    def ways(student: Student, margin: float, lambda_: float, root: None = None) -> tuple[list[Any], None]:
         first, second = (in_packed_passes(student, margin, lambda_) for _ in range(2))
         first.__class__ = kind
         return [first] if alone else [first, second], None
@@ -261,11 +262,11 @@ def test_checkpointing_leaves_no_hooks_behind() -> None:
 
 def test_the_optimizers_state_is_that_of_its_first_step() -> None:
     student = make_student(PACKED["Llama"])
-    optimizer = stepping.make_optimizer(student, settings(), RATE)
-    stepping.allocate_state(optimizer)
+    optimizer = make_optimizer(student, settings(), RATE)
+    allocate_state(optimizer)
     parameter = next(student.model.parameters())
     made = {name: (value.shape, value.dtype, value.device) for name, value in optimizer.state[parameter].items()}
-    fresh = stepping.make_optimizer(student, settings(), RATE)
+    fresh = make_optimizer(student, settings(), RATE)
     parameter.grad = torch.zeros_like(parameter)
     fresh.step()
     assert made == {name: (value.shape, value.dtype, value.device) for name, value in fresh.state[parameter].items()}

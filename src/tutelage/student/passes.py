@@ -25,7 +25,8 @@ from tutelage.student.packed.attention import TREE
 from tutelage.student.packed.replay import Replay
 from tutelage.student.packed.sums import chunk_for, pack, packed_passes, packed_sums
 from tutelage.student.packed.tree import Tree, plant
-from tutelage.student.separate import JointSums, LessonSample, separate_passes
+from tutelage.student.separate import JointSums, LessonSample, joined_pass, separate_passes
+from tutelage.student.sharding import Root, where_it_lies
 from tutelage.student.shared_encoder import Shared, share, shared_passes, shared_sums
 
 _TOLERANCE = 1e-3
@@ -67,7 +68,10 @@ class Passes(Protocol):
 
 
 class EagerPasses:
-    """Nothing compiled or captured. prepare, sums: a micro-batch made ready, and both losses of it, undivided."""
+    """Nothing compiled or captured. prepare, sums: a micro-batch made ready, and both losses of it, undivided.
+
+    root: of a student in shards, whose model is called in there.
+    """
 
     keeps_gradients = False
 
@@ -78,10 +82,11 @@ class EagerPasses:
         prepare: Callable[[Sequence[LessonSample]], Any],
         sums: Callable[[Any], JointSums],
         attention_name: str | None = None,
+        root: Root | None = None,
         most_samples: int | None = None,
     ) -> None:
         self.most_samples = most_samples
-        self._student, self._lambda = student, lambda_
+        self._student, self._lambda, self._root = student, lambda_, root
         self.prepare, self._sums = prepare, sums
         self._attention_name = attention_name
 
@@ -106,58 +111,63 @@ class EagerPasses:
 
     def _parts(self, prepared: Any, weight: float, triplets: int) -> Tensor:
         with autocast(self._student.device):
-            sums = self._sums(prepared)
+            sums = self._sums(prepared) if self._root is None else self._root(lambda: self._sums(prepared))
         return torch.stack([sums.language_model.total / weight, sums.triplet.total / max(triplets, 1)])
 
     def forget(self) -> None:
         """Nothing is kept."""
 
 
-def in_separate_passes(student: Student, margin: float, lambda_: float) -> EagerPasses:
-    """The reference, for any student."""
-    return EagerPasses(student, lambda_, list, lambda samples: separate_passes(student, samples, margin))
+def in_separate_passes(student: Student, margin: float, lambda_: float, root: Root | None = None) -> EagerPasses:
+    """The reference, for any student. In shards as one pass, so that all ranks make as many calls."""
+    passes = separate_passes if root is None else joined_pass
+    return EagerPasses(student, lambda_, list, lambda samples: passes(student, samples, margin), root=root)
 
 
-def in_packed_passes(student: Student, margin: float, lambda_: float) -> EagerPasses:
+def in_packed_passes(student: Student, margin: float, lambda_: float, root: Root | None = None) -> EagerPasses:
     """Packed, on any device."""
 
     def sums(tree: Tree) -> JointSums:
         return packed_sums(student, pack(student, tree), margin, chunk_for(student))
 
-    return EagerPasses(student, lambda_, plant, sums, attention_name=TREE)
+    return EagerPasses(student, lambda_, plant, sums, TREE, root)
 
 
-def in_shared_passes(student: Student, margin: float, lambda_: float) -> EagerPasses:
+def in_shared_passes(student: Student, margin: float, lambda_: float, root: Root | None = None) -> EagerPasses:
     """With each question encoded once, for an encoder-decoder student."""
 
     def prepare(samples: Sequence[LessonSample]) -> Shared:
         return share(student, samples)
 
-    return EagerPasses(student, lambda_, prepare, lambda shared: shared_sums(student, shared, margin))
+    return EagerPasses(student, lambda_, prepare, lambda shared: shared_sums(student, shared, margin), root=root)
 
 
-def in_own_attention(student: Student, margin: float, lambda_: float) -> EagerPasses:
+def in_own_attention(student: Student, margin: float, lambda_: float, root: Root | None = None) -> EagerPasses:
     """Packed, a few samples at a time, for a model that adds the mask to the scores of an attention of its own."""
 
     def sums(tree: Tree) -> JointSums:
         return packed_sums(student, pack(student, tree, own_attention=True), margin, chunk_for(student))
 
-    return EagerPasses(student, lambda_, plant, sums, most_samples=OWN_ATTENTION_SAMPLES)
+    return EagerPasses(student, lambda_, plant, sums, root=root, most_samples=OWN_ATTENTION_SAMPLES)
 
 
-def ways(student: Student, margin: float, lambda_: float) -> tuple[list[Passes], str | None]:
-    """The ways that this student can go on its device, the fastest first; and why it takes no packed one, if so."""
-    separate = in_separate_passes(student, margin, lambda_)
+def ways(student: Student, margin: float, lambda_: float, root: Root | None = None) -> tuple[list[Passes], str | None]:
+    """The ways that this student can go on its device, the fastest first; and why it takes no packed one, if so.
+
+    root: around the model if it is to lie in shards, which it must not do yet.
+    """
+    separate = in_separate_passes(student, margin, lambda_, root)
+    tried = where_it_lies(student)
     if student.is_encoder_decoder:
-        reason = why_not_shared(student)
-        return [separate if reason else in_shared_passes(student, margin, lambda_)], reason
-    if reason := why_not_packed(student):
-        if why_not_packed(student, own_attention=True) is None:
-            return [in_own_attention(student, margin, lambda_), separate], None
+        reason = why_not_shared(tried)
+        return [separate if reason else in_shared_passes(student, margin, lambda_, root)], reason
+    if reason := why_not_packed(tried):
+        if why_not_packed(tried, own_attention=True) is None:
+            return [in_own_attention(student, margin, lambda_, root), separate], None
         return [separate], reason
-    packed = in_packed_passes(student, margin, lambda_)
+    packed = in_packed_passes(student, margin, lambda_, root)
     if student.device.type == "cuda" and torch.cuda.get_device_capability(student.device) >= (8, 0):
-        return [Replay(student, margin, lambda_), packed], None
+        return [Replay(student, margin, lambda_, root), packed], None
     return [packed], None
 
 

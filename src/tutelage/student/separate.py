@@ -64,6 +64,22 @@ def separate_passes(student: Student, samples: Sequence[LessonSample], margin: f
     return JointSums(language_model, triplet)
 
 
+def joined_pass(student: Student, samples: Sequence[LessonSample], margin: float) -> JointSums:
+    """What `separate_passes` gives, in one pass of all texts: one call of the model, whatever the samples are."""
+    triplets = [sample for sample in samples if sample.is_triplet]
+    texts = [sample.anchor for sample in samples]
+    texts += [sample.positive for sample in triplets if sample.positive]
+    texts += [sample.negative for sample in triplets if sample.negative]
+    batch = pad(texts, student.pad_id, student.device)
+    anchors = len(samples)
+    hidden_BTD, logits_BTV = _hidden_and_logits(student, batch, anchors)
+    language_model = language_model_loss(logits_BTV, batch.token_BT[:anchors], batch.weight_BT[:anchors])
+    state_BD = _at_last(hidden_BTD, batch)
+    rows = [row for row, sample in enumerate(samples) if sample.is_triplet]
+    positive_BD, negative_BD = state_BD[anchors:].chunk(2) if rows else (state_BD[rows], state_BD[rows])
+    return JointSums(language_model, triplet_loss(state_BD[rows], positive_BD, negative_BD, margin))
+
+
 def _final_states(student: Student, samples: Sequence[Sample]) -> Tensor:
     """h of each sample, [B, D]; by the base model where that gives it, since no loss reads these logits."""
     batch = pad(samples, student.pad_id, student.device)
@@ -73,13 +89,21 @@ def _final_states(student: Student, samples: Sequence[Sample]) -> Tensor:
     return _at_last(output.last_hidden_state, batch)
 
 
-def _hidden_and_logits(student: Student, batch: Batch) -> tuple[Tensor, Tensor]:
-    """The last layer's hidden states [B, T, D], which the head is given, and the logits [B, T, V] of one pass."""
+def _hidden_and_logits(student: Student, batch: Batch, predicting: int | None = None) -> tuple[Tensor, Tensor]:
+    """The last layer's hidden states [B, T, D], which the head is given, and the logits [B, T, V] of one pass.
+
+    predicting: so many first rows have logits; None: all.
+    """
     head: Any = student.model.get_output_embeddings()
     hidden: list[Tensor] = []
+
+    def keep(module: object, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        hidden.append(arguments[0])
+        return (arguments[0][:predicting], *arguments[1:])
+
     # A hook of our own: `output_hidden_states` would leave the library's hooks in the layers for good, and they keep
     # what is compiled later from being compiled in one piece.
-    handle = head.register_forward_pre_hook(lambda module, arguments: hidden.append(arguments[0]))
+    handle = head.register_forward_pre_hook(keep)
     try:
         output = student.model(**batch.inputs, use_cache=False)
     finally:
