@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from tutelage.errors import DataError
 from tutelage.student.encoding import Sample, pad
 from tutelage.student.model import Student, autocast, safetensors_errors
-from tutelage.student.separate import _at_last, _hidden_and_logits
+from tutelage.student.separate import at_last, hidden_and_logits
 from tutelage.workspace import write_atomically
 
 _BATCH = 4
@@ -141,8 +141,8 @@ class _Reading:
 def _read(student: Student, texts: Sequence[tuple[Sample, int]]) -> Iterator[_Reading]:
     batch = pad([sample for sample, _ in texts], student.pad_id, student.device)
     with autocast(student.device):
-        hidden_BTD, logits_BTV = _hidden_and_logits(student, batch)
-    state_BD = _at_last(hidden_BTD, batch).float().cpu()
+        hidden_BTD, logits_BTV = hidden_and_logits(student, batch)
+    state_BD = at_last(hidden_BTD, batch).float().cpu()
     for row, (sample, start) in enumerate(texts):
         end = len(sample.token_ids)
         target_T = batch.token_BT[row, start:end]
