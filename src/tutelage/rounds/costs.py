@@ -77,8 +77,8 @@ def _journal(run: Run) -> list[dict[str, Any]]:
 
 def _devices(run: Run) -> tuple[str, int]:
     environment = read_json(run.workspace.environment)
-    on_cpu = run.recipe.student.device.startswith("cpu")
-    return "cpu" if on_cpu else str(environment["device"]), int(environment.get("world_size", 1))
+    gpus = [] if run.recipe.student.device.startswith("cpu") else environment["gpus"]
+    return str(gpus[0]) if gpus else "cpu", int(environment["world_size"])
 
 
 def _gained(run: Run, before: int, after: int) -> Paired | None:
