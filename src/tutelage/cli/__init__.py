@@ -22,6 +22,8 @@ from tutelage.cli.common import (
     read,
     show,
 )
+from tutelage.cli.common import quiet as _quiet
+from tutelage.cli.compare import compare
 from tutelage.cli.teacher import estimate, ledger
 from tutelage.errors import RecipeError, TutelageError
 from tutelage.progress import plain
@@ -156,6 +158,7 @@ def ask(
 
 app.command()(estimate)
 app.command()(ledger)
+app.command()(compare)
 
 
 @app.command()
@@ -217,14 +220,6 @@ def _free(folder: Path) -> Path:
         number += 1
         free = folder.with_name(f"{folder.name}-{number}")
     return free
-
-
-def _quiet() -> None:
-    """Leaves out the libraries' bars for writing and reading a student, which take a second."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
 
 
 def _learn(recipe: Path, out: Path | None, data: Path | None, overrides: list[str]) -> Any:

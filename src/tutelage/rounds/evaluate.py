@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from tutelage.evaluation.accuracy import accuracy
+from tutelage.records import Attempt
 from tutelage.rounds.answering import answer_all, answers_of, finished_answers, prompts_for
 from tutelage.rounds.run import Run
 from tutelage.student.drawing import Greedy
@@ -27,6 +29,11 @@ def evaluate(run: Run, number: int) -> dict[str, Any]:
         prompts, drawing = prompts_for(run, questions), Greedy(settings.max_new_tokens)
         answers = answers_of(run, number, prompts, drawing, batch_size=settings.batch_size)
         attempts = answer_all(place.answers, f"Round {number}  evaluation", questions, 1, answers)
+    return keep_score(run, number, attempts)
+
+
+def keep_score(run: Run, number: int, attempts: Sequence[Attempt]) -> dict[str, Any]:
+    """Writes evaluation.json, the score of a round's attempts at the test and the held-out questions."""
     test = {question.id for question in run.questions["test"]}
     result = {
         **asdict(accuracy(attempt for attempt in attempts if attempt.question_id in test)),
@@ -34,5 +41,5 @@ def evaluate(run: Run, number: int) -> dict[str, Any]:
         "split": "test",
         "held_out": asdict(accuracy(attempt for attempt in attempts if attempt.question_id not in test)),
     }
-    write_json(place.evaluation, result)
+    write_json(run.round(number).evaluation, result)
     return result

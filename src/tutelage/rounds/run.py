@@ -87,8 +87,10 @@ class Run:
         self._student = None
 
 
-def start_run(recipe: Recipe, folder: Path) -> Run:
+def start_run(recipe: Recipe, folder: Path, untrained: Path | None = None) -> Run:
     """Makes a run folder: the recipe, the split, the demonstrations, and the untrained student as round 0.
+
+    untrained: where another run keeps the recipe's untrained student, which is read faster than most files of models.
 
     Raises: TutelageError of the kind that fits, before anything is written: all that a run needs is read first.
     """
@@ -96,7 +98,7 @@ def start_run(recipe: Recipe, folder: Path) -> Run:
     recipe = with_absolute_paths(recipe)
     chosen = choose_questions(recipe)
     split = chosen.split
-    student = _untrained_student(recipe)
+    student = _untrained_student(recipe, untrained)
     run = Run(Workspace.create(folder), recipe)
     named: tuple[tuple[SplitName, Sequence[Question]], ...] = (
         ("train", split.train),
@@ -139,7 +141,7 @@ def open_run(folder: Path, overrides: Sequence[str] = (), lock: bool = True) -> 
     return run
 
 
-_CHANGEABLE = (
+CHANGEABLE = (
     "rounds.limit",
     "rounds.patience",
     "rounds.smallest_gain",
@@ -179,10 +181,10 @@ _CHANGEABLE = (
 def _check_overrides(overrides: Sequence[str]) -> None:
     for override in overrides:
         key = override.partition("=")[0]
-        if key not in _CHANGEABLE:
+        if key not in CHANGEABLE:
             raise WorkspaceError(
                 f"{key} cannot change in a run that has begun: what is done was done otherwise. "
-                f"These can: {', '.join(_CHANGEABLE)}. For the rest start a new run by `tutelage learn`."
+                f"These can: {', '.join(CHANGEABLE)}. For the rest start a new run by `tutelage learn`."
             )
 
 
@@ -200,9 +202,11 @@ def _check_apart(path: Path, splits: Mapping[SplitName, Sequence[Question]]) -> 
         )
 
 
-def _untrained_student(recipe: Recipe) -> Student:
+def _untrained_student(recipe: Recipe, folder: Path | None = None) -> Student:
     settings = recipe.student
     say(f"Loading the student {settings.model}")
+    if folder is not None:
+        return load_student(str(folder), device=settings.device)
     return load_student(settings.model, revision=settings.revision, device=settings.device)
 
 

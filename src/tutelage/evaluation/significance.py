@@ -1,0 +1,146 @@
+"""Whether one student is better than another: paired tests on the same questions, and the spread over seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tutelage.errors import DataError
+
+_Z = 1.959963984540054
+"""Of a two-sided 95 % interval: the normal distribution's 97.5 % point."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """Two students' answers to the same questions, compared.
+
+    only_first, only_second: questions that one alone has right; both, neither: the others.
+    p_value: of the exact McNemar test, two-sided. difference: second's accuracy minus first's, a fraction of 1;
+    interval: its 95 % interval.
+    """
+
+    only_first: int
+    only_second: int
+    both: int
+    neither: int
+    p_value: float
+    difference: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Mean and sample standard deviation (over count - 1) of one value a seed; a single one has no deviation."""
+
+    mean: float
+    deviation: float | None
+    count: int
+
+
+def mcnemar(first: Mapping[str, bool], second: Mapping[str, bool]) -> Paired:
+    """Compares two students question by question. Each maps a question's id to whether it is right.
+
+    Source: McNemar 1947 in its exact form: of the questions that one student alone has right, each is the first's or
+    the second's with the same chance. The interval is Tango's score interval (Statistics in Medicine 17, 1998, 891).
+    Without any question the p-value is 1 and the interval [-1, 1].
+    Raises: DataError if the two did not answer the same questions.
+    """
+    from scipy.stats import binomtest  # takes half a second to import
+
+    _check_same(first, second)
+    outcomes = [(first[question], second[question]) for question in first]
+    counts = {pair: outcomes.count(pair) for pair in ((True, False), (False, True), (True, True), (False, False))}
+    only_first, only_second = counts[True, False], counts[False, True]
+    apart, total = only_first + only_second, len(outcomes)
+    return Paired(
+        only_first,
+        only_second,
+        both=counts[True, True],
+        neither=counts[False, False],
+        p_value=float(binomtest(only_second, apart).pvalue) if apart else 1.0,
+        difference=(only_second - only_first) / total if total else 0.0,
+        interval=paired_interval(only_first, only_second, total),
+    )
+
+
+def _check_same(first: Mapping[str, bool], second: Mapping[str, bool]) -> None:
+    apart = sorted(first.keys() ^ second.keys())
+    if apart:
+        raise DataError(
+            f"{len(apart)} of the questions to compare on were answered by one student only, such as {apart[0]!r}. "
+            "A paired test needs the same questions on both sides: compare runs with the same task, data and seed of "
+            "the split, or only the questions that both have."
+        )
+
+
+def paired_interval(only_first: int, only_second: int, total: int) -> tuple[float, float]:
+    """The 95 % score interval for the difference (second minus first) of two accuracies on `total` same questions.
+
+    Source: Tango 1998. It holds the differences that the score test keeps; that test of no difference is McNemar's
+    without its continuity correction, so the interval and the test agree. Where the two agree on every question it is
+    what Wilson's interval is for 0 of `total`.
+    """
+    if total == 0:
+        return -1.0, 1.0
+    middle = (only_second - only_first) / total
+
+    def score(difference: float) -> float:
+        return _score(only_first, only_second, total, difference)
+
+    low = _crossing(lambda difference: score(difference) > _Z, -1.0, middle)
+    high = _crossing(lambda difference: score(difference) >= -_Z, middle, 1.0)
+    return low, high
+
+
+def _score(only_first: int, only_second: int, total: int, difference: float) -> float:
+    """Tango's statistic: how many standard errors the counts lie above a difference; falls as that rises."""
+    above = only_second - only_first - total * difference
+    # The chance of "only the first is right" that is likeliest at this difference: a root of a x² + b x + c.
+    a = 2 * total
+    b = (2 * total - only_second + only_first) * difference - only_second - only_first
+    c = -only_first * difference * (1 - difference)
+    likeliest = (math.sqrt(max(b * b - 4 * a * c, 0.0)) - b) / (2 * a)
+    variance = total * (2 * likeliest + difference * (1 - difference))
+    if variance <= 0 or above == 0:
+        return math.copysign(math.inf, above) if above else 0.0
+    return above / math.sqrt(variance)
+
+
+def _crossing(holds: Callable[[float], bool], low: float, high: float) -> float:
+    """Where a condition that holds on the left of [low, high] ends, to the last digit; an end if it never changes."""
+    if holds(high):
+        return high
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return high
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """The mean of one value a seed, and how far the seeds lie apart. Raises: DataError without any."""
+    if not values:
+        raise DataError("There is no value to take a mean of: no seed has finished. Finish one, then compare.")
+    mean = math.fsum(values) / len(values)
+    squares = math.fsum((value - mean) ** 2 for value in values)
+    return Spread(mean, math.sqrt(squares / (len(values) - 1)) if len(values) > 1 else None, len(values))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values of several tests, adjusted so that the chance of any false gain stays below alpha; same order.
+
+    Source: Holm 1979, the step-down form of Bonferroni's correction.
+    """
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for done, place in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
+        highest = max(highest, min(1.0, (len(p_values) - done) * p_values[place]))
+        adjusted[place] = highest
+    return adjusted
+
+
+def is_gain(paired: Paired, alpha: float = 0.05) -> bool:
+    """Whether the second student is better than the first beyond chance. Of many comparisons, adjust by `holm` first.
+
+    Being better in these answers alone is not enough, and neither is a large difference on a few questions.
+    """
+    return paired.difference > 0 and paired.p_value <= alpha
