@@ -5,7 +5,7 @@ Source: Hu et al. 2023, "LLM-Adapters". The recipe's section [lora] says which a
 
 from __future__ import annotations
 
-from tutelage.baselines.cot import DECIDES
+from tutelage.baselines.cot import DECIDES, STAGES
 from tutelage.baselines.method import Method
 from tutelage.baselines.one_pass import lesson_of_one_pass, one_pass
 from tutelage.errors import RecipeError
@@ -24,6 +24,7 @@ METHOD = Method(
     "Hu et al. 2023, arXiv 2304.01933",
     _play,
     decides=DECIDES,
+    stages=STAGES,
     own=frozenset(("lesson",)),
     one_pass=True,
 )

@@ -119,6 +119,7 @@ METHOD = Method(
     "gold answers of the training split",
     _play,
     decides=("rounds.limit=1", "study.lambda=0.0"),
+    stages=frozenset(("lesson", "study", "evaluation")),
     own=frozenset(("lesson", "study", "evaluation")),
     asks=False,
     one_pass=True,

@@ -6,7 +6,7 @@ and "+ Multi-round" of Table 1 do.
 
 from __future__ import annotations
 
-from tutelage.baselines.method import Method
+from tutelage.baselines.method import ALL, Method
 from tutelage.rounds.learn import go_on
 from tutelage.rounds.run import Run
 
@@ -15,4 +15,4 @@ def _play(run: Run) -> None:
     go_on(run)
 
 
-METHOD = Method("distillation", "Distillation", "arXiv 2310.13332", _play)
+METHOD = Method("distillation", "Distillation", "arXiv 2310.13332", _play, stages=ALL)

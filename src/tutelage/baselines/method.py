@@ -10,16 +10,20 @@ from tutelage.rounds.run import Run
 
 Stage = Literal["exam", "mistakes", "feedback", "lesson", "study", "evaluation"]
 
+ALL: frozenset[Stage] = frozenset(("exam", "mistakes", "feedback", "lesson", "study", "evaluation"))
+
 
 @dataclass(frozen=True, slots=True)
 class Method:
     """A method by its name in a comparison file.
 
     title: as Table 1 calls it. source: where it comes from. play: does all of it in a run that has been started, and
-    skips what is done; afterwards the run has its outcome.json, or teacher.json where there is no student.
-    decides: recipe keys, with their values, that make the method what it is. own: stages that are done in another way
-    than a round's. asks: whether it learns from a teacher. trains: whether there is a student to train. one_pass:
-    whether the teacher is asked in one round alone. restarts: whether each round begins with the untrained student.
+        skips what is done; afterwards the run has its outcome.json, or teacher.json where there is no student.
+    decides: recipe keys, with their values, that make the method what it is.
+    stages: those it has, evaluations of round 0 apart. own: those of them, or that evaluation, that it does in another
+        way than a round's.
+    asks: whether it learns from a teacher. trains: whether there is a student to train. one_pass: whether it trains in
+        one round alone. restarts: whether each round begins with the untrained student.
     """
 
     name: str
@@ -27,6 +31,7 @@ class Method:
     source: str
     play: Callable[[Run], None]
     decides: tuple[str, ...] = ()
+    stages: frozenset[Stage] = frozenset()
     own: frozenset[Stage] = frozenset()
     asks: bool = True
     trains: bool = True

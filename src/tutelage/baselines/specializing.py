@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain, zip_longest
 
-from tutelage.baselines.cot import DECIDES
+from tutelage.baselines.cot import DECIDES, STAGES
 from tutelage.baselines.method import Method
 from tutelage.baselines.one_pass import lesson_of_one_pass, one_pass
 from tutelage.records import Demonstration, Triplet
@@ -49,6 +49,7 @@ METHOD = Method(
     "Fu et al. 2023, arXiv 2301.12726; without distribution matching",
     _play,
     decides=DECIDES,
+    stages=STAGES,
     own=frozenset(("lesson", "study")),
     one_pass=True,
 )

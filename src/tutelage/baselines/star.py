@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tutelage.baselines.method import Method
+from tutelage.baselines.method import ALL, Method
 from tutelage.prompts import REASONING, SEPARATOR, hint_text, mentions_prompt, question_text, solution_text
 from tutelage.records import Attempt, Correction, Demonstration, Question, Triplet, Verdict
 from tutelage.rounds.answering import answer_all, answers_of, finished_answers, prompts_for
@@ -143,6 +143,7 @@ METHOD = Method(
     "STaR",
     "Zelikman et al. 2022, arXiv 2203.14465",
     _play,
+    stages=ALL,
     own=frozenset(("exam", "mistakes", "feedback", "lesson", "study")),
     asks=False,
     restarts=True,

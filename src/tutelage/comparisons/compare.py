@@ -207,5 +207,5 @@ def _conclude(
         one["split"] = read_json(Workspace(result.folder).split)["sha256_of_ids"]
     write_text(folder / "results.json", json.dumps(found, indent=1, ensure_ascii=False, default=str) + "\n")
     tables = list(ANALYSES[settings.table](Compared(settings, folder, tuple(results)), paper))
-    write_tables(folder, settings.title, tables)
+    write_tables(folder, tables)
     return tables

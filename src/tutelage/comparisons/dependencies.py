@@ -64,7 +64,7 @@ def untrained_key(recipe: Recipe) -> str:
 
 
 def stage_keys(run: Run, method: Method) -> dict[Key, str]:
-    """The hash of what each stage of a run depends on, for all rounds that it may have, in their order."""
+    """The hash of what each stage of a run depends on, for all that it may have, in their order."""
     keys = _Keys(run, method)
     keys.add("evaluation", 0, keys.evaluation(0))
     for number in range(1, run.recipe.rounds.limit + 1 if method.trains else 1):
@@ -74,7 +74,7 @@ def stage_keys(run: Run, method: Method) -> dict[Key, str]:
         keys.add("lesson", number, keys.lesson(number))
         keys.add("study", number, keys.study(number))
         keys.add("evaluation", number, keys.evaluation(number))
-    return keys.found
+    return {key: value for key, value in keys.found.items() if key[1] in method.stages or key == (0, "evaluation")}
 
 
 class _Keys:

@@ -56,14 +56,14 @@ def _cell(one: Effect, p_value: float) -> Cell:
     mark = NOT_SIGNIFICANT if p_value > ALPHA else ""
     if len(one.pairs) == 1:
         low, high = one.pairs[0].interval
-        return Cell(100 * one.difference, (100 * low, 100 * high), mark, f"p = {p_text(p_value)}")
+        return Cell(100 * one.difference, (100 * low, 100 * high), mark, p_text(p_value))
     deviation = spread([pair.difference for pair in one.pairs]).deviation
-    return Cell(100 * one.difference, None, mark, f"± {100 * (deviation or 0):.1f}, p = {p_text(p_value)}")
+    return Cell(100 * one.difference, None, mark, f"± {100 * (deviation or 0):.1f}, {p_text(p_value)}")
 
 
 def p_text(p_value: float) -> str:
-    """Two digits that count, or "< 0.001"."""
-    return "< 0.001" if p_value < 0.001 else f"{p_value:.2g}"
+    """Two digits that count, or "p < 0.001"."""
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
 
 
 def accuracy_cell(results: Sequence[RunResult], number: int | None = None) -> Cell:

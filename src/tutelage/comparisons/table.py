@@ -104,9 +104,9 @@ def to_csv(table: Table) -> str:
     return text.getvalue()
 
 
-def write_tables(folder: Path, title: str, tables: Sequence[Table]) -> None:
+def write_tables(folder: Path, tables: Sequence[Table]) -> None:
     """table.md and table.json with all tables, table.csv with the first one, and NAME.csv with each other one."""
-    write_text(folder / "table.md", f"# {title}\n\n" + "\n".join(to_markdown(table) for table in tables))
+    write_text(folder / "table.md", "\n".join(to_markdown(table) for table in tables))
     write_text(folder / "table.json", json.dumps([asdict(table) for table in tables], indent=1, ensure_ascii=False))
     for number, table in enumerate(tables):
         write_text(folder / ("table.csv" if number == 0 else f"{table.name}.csv"), to_csv(table))

@@ -1,0 +1,138 @@
+"""Whole comparisons: what rows share is done once, and the same call goes on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.comparisons.conftest import Write
+from tests.openai_server import OpenAIServer
+from tutelage.comparisons import compare as module
+from tutelage.comparisons.compare import compare
+from tutelage.comparisons.results import read_result
+from tutelage.comparisons.sharing import taken_stages
+from tutelage.errors import RecipeError, WorkspaceError
+from tutelage.rounds.study import study
+from tutelage.workspace import read_json
+
+LONG = ["exam.max_new_tokens=90", "evaluation.max_new_tokens=90"]
+"""As long as the server's replies, which would be too long to be learned else."""
+
+
+def taken(run: Path) -> set[str]:
+    return {f"{one.stage} {one.round}" for one in taken_stages(run / "journal.jsonl")}
+
+
+def test_what_a_row_shares_is_neither_done_nor_paid_again(write: Write, tmp_path: Path) -> None:
+    with OpenAIServer() as server:
+        teacher = ["teacher.kind=openai", "teacher.model=m", f"teacher.base_url={server.url}", "teacher.replies=2"]
+        prices = ["teacher.price.input=1", "teacher.price.output=1"]
+        rows = [
+            ("multi", "distillation", ["teacher.feedback=true"]),
+            ("alone", "distillation", ["teacher.feedback=false"]),
+            ("one", "distillation", ["rounds.limit=1"]),
+            ("heavy", "distillation", ["rounds.limit=1", "study.lambda=0.9"]),
+            ("cot", "cot", ["teacher.replies=1"]),
+        ]
+        settings, path = write(rows, *teacher, *prices, *LONG, "rounds.patience=9")
+        compare(settings, path, tmp_path / "out")
+        runs = {name: tmp_path / "out" / "runs" / name / "seed-1" for name, _, _ in rows}
+        second = read_result(runs["multi"], "multi", "", 1, "distillation").round(2)
+        assert second is not None
+        asked = len(server.requests)
+        assert asked == 6 + 2 * (second.requests or 0)  # round 1 once, round 2 with mistakes and without
+        compare(settings, path, tmp_path / "out")
+        assert len(server.requests) == asked
+    first = {"evaluation 0", "exam 1", "mistakes 1", "feedback 1", "lesson 1", "study 1", "evaluation 1"}
+    assert taken(runs["multi"]) == set()
+    assert taken(runs["alone"]) == {*first, "exam 2", "mistakes 2"}
+    assert taken(runs["one"]) == first
+    assert taken(runs["heavy"]) == first - {"study 1", "evaluation 1"}
+    assert taken(runs["cot"]) == {"evaluation 0"}  # one reply a question is another request, known from the cache
+    for name in ("exam.jsonl", "feedback.jsonl", "student/model.safetensors"):
+        linked, source = (runs[run] / "round-1" / name for run in ("one", "multi"))
+        assert linked.stat().st_ino == source.stat().st_ino
+    results = {one["row"]: one for one in read_json(tmp_path / "out" / "results.json")}
+    # A row's books are what it would have paid alone: the server counts 20 tokens a request, and 10 a reply.
+    assert results["one"]["teacher"]["tokens"] == 6 * (20 + 2 * 10)
+    assert results["one"]["teacher"]["cost"] == "0.00024"
+    assert results["cot"]["teacher"]["from_cache"] == results["cot"]["teacher"]["replies"] == 6
+    assert results["alone"]["teacher"]["requests"] == results["multi"]["teacher"]["requests"]
+    assert results["one"]["seconds"] > 0
+
+
+def test_a_comparison_goes_on_where_it_was_stopped(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [("one", "distillation", ["study.lambda=0"]), ("two", "distillation", [])]
+    settings, path = write(rows, "rounds.limit=1", table="lambda")
+    studies: list[str] = []
+
+    def stops(run, number, *more, **named):  # type: ignore[no-untyped-def]
+        studies.append(run.workspace.folder.parent.name)
+        if studies == ["one", "two"]:
+            raise KeyboardInterrupt
+        study(run, number, *more, **named)
+
+    monkeypatch.setattr(sys.modules["tutelage.rounds.learn"], "study", stops)  # the package has a function of that name
+    with pytest.raises(KeyboardInterrupt):
+        compare(settings, path, tmp_path / "out")
+    tables = compare(settings, path, tmp_path / "out")
+    assert studies == ["one", "two", "two"]
+    assert [row[0].value for row in tables[0].rows] == [0.0, 0.5]
+    taken_steps = read_result(tmp_path / "out" / "runs" / "one" / "seed-1", "one", "", 1, "distillation").steps
+    assert len(tables[1].rows) == 2 * taken_steps > 2
+    assert (tmp_path / "out" / "curves.csv").read_text().count("\n") == 1 + len(tables[1].rows)
+
+    changed = settings.model_copy(update={"seeds": (1, 2)})
+    with pytest.raises(WorkspaceError, match="holds another comparison: seeds was different"):
+        compare(changed, path, tmp_path / "out")
+    recipe = settings.recipe.read_text()
+    settings.recipe.write_text(recipe.replace("attempts = 2", "attempts = 3"))
+    with pytest.raises(WorkspaceError, match=r"recipe\.exam\.attempts"):
+        compare(settings, path, tmp_path / "out")
+
+
+def test_a_row_that_contradicts_its_method_is_refused_before_anything_runs(write: Write, tmp_path: Path) -> None:
+    settings, path = write([("a", "distillation", []), ("b", "cot", ["study.lambda=0.5"])])
+    with pytest.raises(RecipeError, match=r"'b' sets study\.lambda=0\.5, which the method 'cot'"):
+        compare(settings, path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(write: Write, tmp_path: Path) -> None:
+    settings, path = write([("a", "untrained", [])])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("mine")
+    with pytest.raises(WorkspaceError, match="in use already"):
+        compare(settings, path, tmp_path / "out")
+
+
+def test_rows_of_several_seeds_and_columns_have_folders_of_their_own(write: Write, tmp_path: Path) -> None:
+    columns = 'columns = [{ name = "Small, wide" }, { name = "Tall", overrides = ["prompt.count=1"] }]\n'
+    settings, _ = write([("+ Self-Reflection", "untrained", [])], head=columns, table="students")
+    settings = settings.model_copy(update={"seeds": (1, 7)})
+    folders = [str(job.folder.relative_to(tmp_path)) for job in module.plan(settings, tmp_path)]
+    assert folders == [
+        "runs/self-reflection/small-wide/seed-1",
+        "runs/self-reflection/small-wide/seed-7",
+        "runs/self-reflection/tall/seed-1",
+        "runs/self-reflection/tall/seed-7",
+    ]
+
+
+def test_the_tables_are_written_in_three_forms(write: Write, tmp_path: Path) -> None:
+    settings, path = write([("plain", "untrained", []), ("again", "untrained", [])])
+    compare(settings, path, tmp_path / "out")
+    assert "| plain | 0.0 (0.0 to 49.0) |" in (tmp_path / "out" / "table.md").read_text()
+    assert (tmp_path / "out" / "table.csv").read_text().startswith('method,accuracy,"accuracy, low","accuracy, high"')
+    [table] = json.loads((tmp_path / "out" / "table.json").read_text())
+    assert table["rows"][1][0]["value"] == "again"
+    [first, _] = read_json(tmp_path / "out" / "results.json")
+    assert first["seed"] == 1
+    assert first["environment"]["torch"]
+    assert len(first["split"]["test"]) == 64
+    assert (tmp_path / "out" / "comparison.toml").read_text() == path.read_text()
