@@ -8,6 +8,10 @@
 
 Each runs in a process of its own and stops at its limit of time. Random weights never end a text, so every sequence
 gets all its new tokens. The JSON object is the last line.
+
+    python benchmarks/exam.py --ranks 1,2 --model 135M --questions 4096 --json
+
+times ours alone, on so many GPUs, with a process on each that is started here (exam_ranks.py).
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bandwidth import BoundJob, measure_bound
+from exam_ranks import measure_ranks
 from exam_variants import ExamJob, measure_exam
 from measuring.lengths import draw_lengths
 from measuring.processes import run_apart
@@ -41,6 +46,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--sequences", type=int, help="of generate at a time; 1024 on a GPU, 128 on a CPU")
     parser.add_argument("--slots", type=int, help="sequences of ours at a time; by itself, if left out")
     parser.add_argument("--variants", help="some of those above; all of them, if left out")
+    parser.add_argument("--ranks", type=numbers, help="such as 1,2: ours on so many GPUs, and nothing else")
     parser.add_argument("--limit-seconds", type=float, default=40, help="for one variant, its start not counted")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print the JSON object as the last line")
@@ -56,20 +62,7 @@ def measure_case(arguments: argparse.Namespace, questions: int, demonstrations: 
     """All variants at one number of questions and length of the demonstrations."""
     results = {}
     for variant in arguments.variants.split(","):
-        job = ExamJob(
-            variant,
-            arguments.model,
-            arguments.device,
-            questions,
-            arguments.samples,
-            demonstrations,
-            arguments.new_tokens,
-            arguments.sequences,
-            arguments.slots,
-            arguments.limit_seconds,
-            arguments.seed,
-            arguments.data,
-        )
+        job = _job(arguments, variant, questions, demonstrations)
         results[variant] = run_apart(variant, measure_exam, job, arguments.limit_seconds + GRACE_SECONDS)
     bound = _bound(arguments, questions, demonstrations, results.get("ours", {}))
     return {
@@ -77,6 +70,39 @@ def measure_case(arguments: argparse.Namespace, questions: int, demonstrations: 
         "demonstrations": demonstrations,
         **exam_ratios(results, bound),
         "bound": bound,
+        "variants": results,
+    }
+
+
+def _job(arguments: argparse.Namespace, variant: str, questions: int, demonstrations: int) -> ExamJob:
+    return ExamJob(
+        variant,
+        arguments.model,
+        arguments.device,
+        questions,
+        arguments.samples,
+        demonstrations,
+        arguments.new_tokens,
+        arguments.sequences,
+        arguments.slots,
+        arguments.limit_seconds,
+        arguments.seed,
+        arguments.data,
+    )
+
+
+def measure_ranks_case(arguments: argparse.Namespace, questions: int, demonstrations: int) -> dict[str, Any]:
+    """Ours on each number of ranks."""
+    limit = arguments.limit_seconds + GRACE_SECONDS
+    job = _job(arguments, "ours", questions, demonstrations)
+    results = {f"ours:{ranks}": measure_ranks(job, ranks, limit) for ranks in arguments.ranks}
+    speeds = [result.get("tokens_per_second") for result in results.values()]
+    return {
+        "questions": questions,
+        "demonstrations": demonstrations,
+        "tokens_per_second": speeds[-1],
+        "speedup_of_ranks": round(speeds[-1] / speeds[0], 3) if speeds[-1] and speeds[0] else None,
+        "bound": None,
         "variants": results,
     }
 
@@ -125,7 +151,7 @@ def print_case(case: dict[str, Any]) -> None:
     for name, value in case.items():
         if isinstance(value, float):
             print(f"  {name}: {value}")
-    print(f"  bound: {case['bound']}\n", flush=True)
+    print(f"  bound: {case['bound']}\n" if case["bound"] else "", flush=True)
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
@@ -138,7 +164,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
                 f"{arguments.model} on {arguments.device}: {questions} questions x {arguments.samples}, "
                 f"{demonstrations} demonstration tokens, {arguments.new_tokens} new ones"
             )
-            cases.append(measure_case(arguments, questions, demonstrations))
+            measure = measure_ranks_case if arguments.ranks else measure_case
+            cases.append(measure(arguments, questions, demonstrations))
             print_case(cases[-1])
     top = {key: value for key, value in cases[-1].items() if key not in ("variants", "bound")}
     settings = {key: str(value) if key == "data" else value for key, value in vars(arguments).items() if key != "json"}

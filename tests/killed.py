@@ -4,6 +4,7 @@
                              {"arguments": ["resume", "run"], "kill": null}]'
 
 Each runs in a fork of this process, which has imported everything: starting anew takes most of a small run's time.
+With --gpus each rank is a fork, too. A kill may name the rank it is for, else 0, and then an error to raise instead.
 Prints the JSON list of their exit codes, -9 for one that was killed.
 """
 
@@ -19,7 +20,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-Kill = tuple[str, int]
+from tutelage.errors import StudentError
+
+Kill = tuple[str, int] | tuple[str, int, int] | tuple[str, int, int, str]
 
 
 def run_all(steps: Sequence[tuple[Sequence[str], Kill | None]]) -> tuple[list[int], str]:
@@ -30,8 +33,8 @@ def run_all(steps: Sequence[tuple[Sequence[str], Kill | None]]) -> tuple[list[in
     return codes, done.stderr
 
 
-def arm(target: str, calls: int) -> None:
-    """Puts a counter around the function; the fatal call never happens."""
+def arm(target: str, calls: int, rank: int = 0, error: str | None = None) -> None:
+    """Puts a counter around the function; the fatal call never happens. rank: where they are counted."""
     path, name = target.rsplit(".", 1)
     try:
         owner: Any = importlib.import_module(path)
@@ -43,7 +46,9 @@ def arm(target: str, calls: int) -> None:
 
     def counted(*arguments: Any, **named: Any) -> Any:
         nonlocal left
-        left -= 1
+        left -= os.environ.get("RANK", "0") == str(rank)
+        if left == 0 and error is not None:
+            raise StudentError(error)
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         return original(*arguments, **named)
@@ -72,7 +77,9 @@ def _run(arguments: Sequence[str], kill: Kill | None) -> int:
 
 
 if __name__ == "__main__":
-    for module in ("tutelage.cli", "tutelage.rounds", "tutelage.report.terminal", "transformers.models.llama"):
+    modules = ("cli", "rounds", "rounds.followers", "report.terminal", "launch")
+    for module in (*(f"tutelage.{name}" for name in modules), "transformers.models.llama"):
         importlib.import_module(module)
+    vars(importlib.import_module("tutelage.launch"))["METHOD"] = "fork"
     found = [_run(one["arguments"], one["kill"]) for one in json.loads(sys.argv[1])]
     print(json.dumps(found))  # noqa: T201

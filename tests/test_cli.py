@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from tutelage import __version__
 from tutelage.cli import main
+from tutelage.cli.ranks import started
+from tutelage.errors import RecipeError
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 Run = Callable[..., tuple[int, str, str]]
@@ -258,3 +261,24 @@ def test_estimate_and_ledger_of_a_run(tutelage: Run, tmp_path: Path, tiny_folder
     code, _, err = tutelage("ledger", "run", "own/999")
     assert code == 2
     assert "nothing about 'own/999'" in err
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"), [("auto", "torch finds 1 CUDA GPUs here"), ("cuda:1", 'student.device is "cuda:1"')]
+)
+def test_more_gpus_than_there_are(
+    tutelage: Run, tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, key: str, reason: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    code, _, error = tutelage("learn", write_recipe(tmp_path, tiny_folder), f"student.device={key}", "--gpus", "2")
+    assert code == 2
+    assert reason in error
+    assert not (tmp_path / "runs").exists()
+
+
+def test_gpus_beside_another_launchers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert not started(4, "cpu")
+    assert not started(None, "cpu")
+    with pytest.raises(RecipeError, match="a launcher has started 4"):
+        started(2, "cpu")

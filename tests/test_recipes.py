@@ -147,3 +147,14 @@ def test_paths_are_written_out_in_full(recipe: Path, tmp_path: Path, monkeypatch
     assert read.teacher.files == (tmp_path / "a*", Path("pool/*"))  # the other one is looked up in the data
     assert read.student.model == str(tmp_path)
     assert with_absolute_paths(read_recipe(recipe)).student.model == "some/model"
+
+
+def test_a_system_message_goes_with_a_chat(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RecipeError, match=r"prompt: system is .* goes with chat = true"):
+        read_recipe(recipe, ["prompt.system=Think."])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "Think.").touch()  # a system message is no path
+    chat = with_absolute_paths(read_recipe(recipe, ["prompt.chat=true", "prompt.system=Think."]))
+    assert (chat.prompt.chat, chat.prompt.system) == (True, "Think.")
+    (tmp_path / "again.toml").write_text(recipe_to_toml(chat))
+    assert read_recipe(tmp_path / "again.toml") == chat

@@ -1,4 +1,4 @@
-"""The students of the benchmarks: SmolLM2's shapes with random weights, or any model that Tutelage loads."""
+"""The students of the benchmarks: SmolLM2's and GPT-J's shapes with random weights, or any that Tutelage loads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import torch
 from tokenizers import Tokenizer
 from tokenizers import models as token_models
 from tokenizers.pre_tokenizers import WhitespaceSplit
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    GPTJConfig,
+    GPTJForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from tutelage.student.model import Student, load_student
 
@@ -41,6 +48,12 @@ SHAPES: dict[str, dict[str, int]] = {
 }
 """SmolLM2-135M and SmolLM2-1.7B as their config.json states them; tiny is for tests."""
 
+GPT_J_SHAPES: dict[str, dict[str, int]] = {
+    "GPT-J-tiny": {"n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4, "vocab_size": 320},
+    "GPT-J-6B": {"n_embd": 4096, "n_layer": 28, "n_head": 16, "rotary_dim": 64, "vocab_size": 50400},
+}
+"""GPT-J-6B as its config.json states it, the paper's largest student; it takes no tree mask."""
+
 EOS, PAD = 0, 1
 FIRST_WORD = 2
 """The first token id of a random model that is no special token."""
@@ -48,7 +61,7 @@ FIRST_WORD = 2
 
 def is_random(name: str) -> bool:
     """Whether the name stands for random weights of a shape."""
-    return name in SHAPES
+    return name in SHAPES or name in GPT_J_SHAPES
 
 
 def load_model(name: str, device: str) -> Student:
@@ -58,13 +71,14 @@ def load_model(name: str, device: str) -> Student:
     """
     if not is_random(name):
         return load_student(name, device=device)
-    shape = SHAPES[name]
     place = torch.device(device)
     torch.manual_seed(0)
     with place:
-        model = LlamaForCausalLM(llama_config(name))
+        model: PreTrainedModel = (
+            LlamaForCausalLM(llama_config(name)) if name in SHAPES else GPTJForCausalLM(gpt_j_config(name))
+        )
     model.eval()
-    return Student(model, word_tokenizer(shape["vocab_size"]), place, PAD, EOS, (), (EOS,))
+    return Student(model, word_tokenizer(model.config.vocab_size), place, PAD, EOS, (), (EOS,))
 
 
 def llama_config(name: str) -> LlamaConfig:
@@ -81,6 +95,20 @@ def llama_config(name: str) -> LlamaConfig:
         "pad_token_id": PAD,
     }
     return LlamaConfig(**shape)
+
+
+def gpt_j_config(name: str) -> GPTJConfig:
+    """The configuration of a shape, GPT-J's beyond its sizes."""
+    shape: dict[str, Any] = {
+        **GPT_J_SHAPES[name],
+        "n_positions": 2048,
+        "tie_word_embeddings": False,
+        "initializer_range": 1 / math.sqrt(GPT_J_SHAPES[name]["n_embd"]),
+        "bos_token_id": None,
+        "eos_token_id": EOS,
+        "pad_token_id": PAD,
+    }
+    return GPTJConfig(**shape)
 
 
 def word_tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:

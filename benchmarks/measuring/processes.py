@@ -55,7 +55,7 @@ def _run(name: str, work: Work[Job], job: Job, limit_seconds: float, method: str
     except EOFError:
         process.join(10)
         result = {"error": f"the process died (exit code {process.exitcode})"}
-    _end(process)
+    end(process)
     result["process_seconds"] = round(time.monotonic() - began, 2)
     return result
 
@@ -71,14 +71,19 @@ def _child(sender: Connection, work: Work[Job], job: Job) -> None:
         result = work(job)
     except BaseException as error:
         traceback.print_exc()
-        reason = (str(error).strip().splitlines() or [""])[0][:300]
-        result = {"error": f"{type(error).__name__}: {reason}"}
+        result = {"error": f"{type(error).__name__}: {first_line(error)}"}
     sender.send(result)
     sender.close()
 
 
-def _end(process: multiprocessing.process.BaseProcess) -> None:
-    process.join(5)  # a library's background thread could keep it for good
+def first_line(error: BaseException) -> str:
+    """What an error says, in a line."""
+    return (str(error).strip().splitlines() or [""])[0][:300]
+
+
+def end(process: multiprocessing.process.BaseProcess, patience: float = 5) -> None:
+    """Waits so many seconds for a process to end, and kills it then."""
+    process.join(patience)  # a library's background thread could keep it for good
     if process.is_alive():
         process.kill()
         process.join()

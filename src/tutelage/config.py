@@ -73,11 +73,21 @@ class PromptSettings(Section):
 
     demonstrations, feedback_demonstrations: JSON files of the user's own; None takes those of the package.
     count: how many demonstrations the student sees, the first ones; None takes all of them.
+    chat: whether the student is asked in its own chat template: each demonstration as a user's and an assistant's
+        turn, the question as the last user's. system: text of a system message before them.
     """
 
     demonstrations: Path | None = None
     feedback_demonstrations: Path | None = None
     count: Count | None = None
+    chat: bool = False
+    system: str | None = None
+
+    @model_validator(mode="after")
+    def _check_system(self) -> PromptSettings:
+        if self.system is not None and not self.chat:
+            raise ValueError("system is the text of a chat's system message, so it goes with chat = true")
+        return self
 
 
 class ExamSettings(Section):
@@ -225,6 +235,8 @@ class StudySettings(Section):
     gradient_checkpointing: computes activations anew in the backward pass, which takes a third longer and far less
         memory; None does so once memory has run out.
     max_gradient_norm: clipping; 0 leaves it out. checkpoint_steps: optimizer steps between checkpoints.
+    sharding: of a study on several GPUs. "none": each holds the whole student. "full": each holds a part of every
+        weight, gradient and optimizer state (FSDP2), for students that do not fit one.
     """
 
     lambda_: NotNegative = Field(0.5, alias="lambda")
@@ -244,6 +256,7 @@ class StudySettings(Section):
     epsilon: PositiveFloat = 1e-8
     max_gradient_norm: NotNegative = 1.0
     checkpoint_steps: PositiveInt = 100
+    sharding: Literal["none", "full"] = "none"
 
 
 class RoundsSettings(Section):

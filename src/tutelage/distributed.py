@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -22,6 +23,11 @@ from accelerate import PartialState
 
 PATIENCE = timedelta(days=30)
 """How long a rank waits for the others. If one dies, whoever started them ends the rest."""
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether an error says that another rank cannot be reached. Gloo has no error of its own for it."""
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
 
 
 def is_launched() -> bool:
@@ -91,25 +97,43 @@ def gather(value: Any) -> list[Any]:
 
 
 class Claims:
-    """Numbers from 0 up, each given to one rank only: so that work goes to whoever is free.
+    """Numbers from 0 up, each given to one rank only: so that work goes to whoever is free. And sums over ranks.
 
     All ranks make it at the same time.
     """
 
     def __init__(self) -> None:
-        self._alone = 0
-        self._store: dist.TCPStore | None = None
+        self._alone: dict[str, int] = defaultdict(int)
+        self._store: Any = None
         if world_size() > 1:
             host = os.environ.get("MASTER_ADDR", "localhost")
+            store: Any = dist.TCPStore  # type: ignore[attr-defined]
             if is_leader():
-                self._store = dist.TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=PATIENCE)
+                self._store = store(host, 0, is_master=True, wait_for_workers=False, timeout=PATIENCE)
             port = broadcast(self._store.port if self._store else None)
             if self._store is None:
-                self._store = dist.TCPStore(host, port, is_master=False, timeout=PATIENCE)
+                self._store = store(host, port, is_master=False, timeout=PATIENCE)
 
     def next(self) -> int:
         """The next number that no rank has had."""
-        if self._store is None:
-            self._alone += 1
-            return self._alone - 1
-        return int(self._store.add("claims", 1)) - 1
+        return self.add("claims", 1) - 1
+
+    def add(self, name: str, number: int) -> int:
+        """Adds to what all ranks together have added under a name; the sum. It starts at 0."""
+        if self._store is not None:
+            return int(self._store.add(name, number))
+        self._alone[name] += number
+        return self._alone[name]
+
+
+SOON = timedelta(minutes=5)
+"""How long a rank waits where all come at about the same time, unless one of them is stuck."""
+
+
+def gather_soon(value: Any) -> list[Any]:
+    """As `gather`, where all ranks are about to come. Raises: RuntimeError if they do not within five minutes."""
+    if world_size() > 1:
+        group = dist.new_group(backend="gloo", timeout=SOON)
+        dist.monitored_barrier(group, SOON)
+        dist.destroy_process_group(group)
+    return gather(value)

@@ -19,7 +19,6 @@ from pydantic import BaseModel, ValidationError
 from tutelage.config import (
     LocalTeacherSettings,
     OpenAITeacherSettings,
-    PromptSettings,
     Recipe,
     RecordedTeacherSettings,
     Section,
@@ -76,7 +75,7 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
         "task": recipe.task.model_copy(update={"data": absolute(recipe.task.data), "file": absolute(recipe.task.file)}),
         "prompt": recipe.prompt.model_copy(
             update={
-                name: absolute(getattr(recipe.prompt, name)) for name in PromptSettings.model_fields if name != "count"
+                name: absolute(getattr(recipe.prompt, name)) for name in ("demonstrations", "feedback_demonstrations")
             }
         ),
     }

@@ -30,7 +30,7 @@ def run(recipe: Path, tmp_path: Path) -> Iterator[Run]:
 
 
 def read(student: Student, sample: Sample) -> str:
-    return student.tokenizer.decode(sample.token_ids, skip_special_tokens=True)
+    return str(student.tokenizer.decode(list(sample.token_ids), skip_special_tokens=True))
 
 
 def test_answers_only_have_no_reasoning_anywhere(run: Run) -> None:

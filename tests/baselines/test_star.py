@@ -13,7 +13,7 @@ from tutelage.demonstrations import load_demonstrations
 from tutelage.recipes import read_recipe
 from tutelage.records import Correction, Question, Triplet
 from tutelage.rounds import Run, start_run
-from tutelage.student.sampling import Finished
+from tutelage.student.sampling import Finished, Further
 from tutelage.student.stopping import Completion
 from tutelage.workspace import read_json, read_records
 
@@ -28,7 +28,9 @@ class Scripted:
     def sittings(self) -> list[list[int]]:
         return [list(range(len(self._texts)))]
 
-    def answer(self, sitting: Sequence[int], finished: Finished | None = None) -> list[list[Completion]]:
+    def answer(
+        self, sitting: Sequence[int], finished: Finished | None = None, further: Further | None = None
+    ) -> list[list[Completion]]:
         for place in sitting:
             if finished is not None:
                 finished(place, [Completion(self._texts[place], 5, finished=True)])
@@ -82,7 +84,7 @@ def test_a_round_keeps_what_ends_right_and_starts_anew(
     assert {one.question_id for one in lesson} == {first.id, second.id}
     assert all(one.negative is None and "int" not in one.anchor for one in lesson)
     assert sum("Hint:" in prompt for prompt in asked) == 2 * 3
-    assert trained.count(0) == 3  # the evaluation, and the start of both studies
+    assert trained[-3:] == [0, 2, 2]  # round 2 teaches the untrained student, and tests what became of it
     assert read_json(run.workspace.outcome)["last_round"] == 2
     run.workspace.release()
 

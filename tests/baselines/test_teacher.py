@@ -55,12 +55,12 @@ def test_it_is_asked_the_test_questions_without_a_hint(
     assert [one.question for one in solver.asked] == run.questions["test"]
     for request in solver.asked:
         assert request.replies == 1
+        assert isinstance(request.prompt, tuple)
         system, asked, answered, last = request.prompt
-        assert all(isinstance(message, Message) for message in request.prompt)
         assert "hint" not in f"{system} {last}".casefold()
         assert last == Message("user", f"Question: {request.question.text}")
-        assert answered.content.endswith(f"\nAnswer: {run.demonstrations[0].answer}")  # type: ignore[union-attr]
-        assert asked.role == "user"  # type: ignore[union-attr]
+        assert answered.content.endswith(f"\nAnswer: {run.demonstrations[0].answer}")
+        assert (asked.role, answered.role) == ("user", "assistant")
     found = read_json(score_path(run.workspace.folder))
     assert (found["correct"], found["total"], found["unanswered"]) == (7, 8, 0)
     attempts = read_records(tmp_path / "run" / "teacher.jsonl", Attempt)

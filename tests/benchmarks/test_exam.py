@@ -28,6 +28,18 @@ def test_ours_against_the_library(capsys: pytest.CaptureFixture[str]) -> None:
     assert result["share_of_bandwidth_bound"] > 0
 
 
+@pytest.mark.slow
+def test_ours_on_two_ranks(capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["--device", "cpu", "--model", "tiny", "--questions", "12", "--samples", "2", "--demonstrations", "24"]
+    exam.main([*argv, "--new-tokens", "24", "--ranks", "1,2", "--limit-seconds", "60", "--json"])
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    variants = result["cases"][0]["variants"]
+    assert [variants[name]["sequences_done"] for name in ("ours:1", "ours:2")] == [24, 24]
+    assert variants["ours:1"]["tokens"] == variants["ours:2"]["tokens"]  # the same texts
+    assert len(variants["ours:2"]["tokens_of_ranks"]) == 2
+    assert result["speedup_of_ranks"] > 0
+
+
 def test_prompts_have_the_tokens_asked_for() -> None:
     student = load_model("tiny", "cpu")
     prompts = encode_prompts(student, make_prompts(student, "tiny", 6, 24, seed=0, data=None))

@@ -20,6 +20,9 @@ SMALL = [
 ]
 """Overrides of the root conftest's recipe."""
 
+PAPER = {"one": "One-Round", "alone": "no feedback"}
+"""What the paper calls rows."""
+
 Written = tuple[ComparisonSettings, Path]
 Write = Callable[..., Written]
 
@@ -38,7 +41,10 @@ def write(recipe: Path, tmp_path: Path) -> Write:
         lines = [
             f'title = "Small"\ntable = "{table}"\nrecipe = "{recipe.name}"\nseeds = [1]\n{head}',
             f"overrides = {[*SMALL, *overrides]!r}",
-            *(f"[[rows]]\nname = {name!r}\nmethod = {method!r}\noverrides = {own!r}" for name, method, own in rows),
+            *(
+                f"[[rows]]\nname = {name!r}\nmethod = {method!r}\noverrides = {own!r}\npaper = {PAPER.get(name, name)!r}"
+                for name, method, own in rows
+            ),
         ]
         path.write_text("\n".join(lines))
         return read_comparison(path, list(ANALYSES)), path

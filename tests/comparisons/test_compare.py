@@ -10,8 +10,10 @@ import pytest
 
 from tests.comparisons.conftest import Write
 from tests.openai_server import OpenAIServer
-from tutelage.comparisons import compare as module
-from tutelage.comparisons.compare import compare
+from tutelage.comparisons.analyses import ANALYSES
+from tutelage.comparisons.compare import compare, plan
+from tutelage.comparisons.compared import Compared
+from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import read_result
 from tutelage.comparisons.sharing import taken_stages
 from tutelage.errors import RecipeError, WorkspaceError
@@ -20,6 +22,9 @@ from tutelage.workspace import read_json
 
 LONG = ["exam.max_new_tokens=90", "evaluation.max_new_tokens=90"]
 """As long as the server's replies, which would be too long to be learned else."""
+
+
+PAPER_KEYS = 'paper = "svamp"\ncolumns = [{ paper = "770M" }]\n'
 
 
 def taken(run: Path) -> set[str]:
@@ -37,7 +42,7 @@ def test_what_a_row_shares_is_neither_done_nor_paid_again(write: Write, tmp_path
             ("heavy", "distillation", ["rounds.limit=1", "study.lambda=0.9"]),
             ("cot", "cot", ["teacher.replies=1"]),
         ]
-        settings, path = write(rows, *teacher, *prices, *LONG, "rounds.patience=9")
+        settings, path = write(rows, *teacher, *prices, *LONG, "rounds.patience=9", head=PAPER_KEYS)
         compare(settings, path, tmp_path / "out")
         runs = {name: tmp_path / "out" / "runs" / name / "seed-1" for name, _, _ in rows}
         second = read_result(runs["multi"], "multi", "", 1, "distillation").round(2)
@@ -62,6 +67,47 @@ def test_what_a_row_shares_is_neither_done_nor_paid_again(write: Write, tmp_path
     assert results["cot"]["teacher"]["from_cache"] == results["cot"]["teacher"]["replies"] == 6
     assert results["alone"]["teacher"]["requests"] == results["multi"]["teacher"]["requests"]
     assert results["one"]["seconds"] > 0
+    check_tables(
+        Compared(settings, tmp_path / "out", tuple(read_result(runs[name], name, "", 1, how) for name, how, _ in rows))
+    )
+
+
+def check_tables(compared: Compared) -> None:
+    """The other analyses of the same runs, beside the paper's numbers."""
+    paper = Paper(
+        {
+            "table_1": {"rows": [{"method": "One-Round", "accuracy": {"svamp": 47.7}}]},
+            "table_3": {
+                "rows": [{"task": "svamp", "feedback": False, "requests": 168, "success": 140, "accuracy": 48.3}]
+            },
+            "table_5": {"rows": [{"task": "svamp", "training_samples": [None, 2000], "accuracy_change": [27.0]}]},
+            "table_7": {"rows": [{"task": "svamp", "method": "One-Round", "accuracy": {"770M": 13.3}}]},
+            "figure_5": {"lambda": [0.5, 0.9], "accuracy": {"svamp": [82.2, 77.2]}},
+        }
+    )
+    tables = {name: analyse(compared, paper)[0] for name, analyse in ANALYSES.items() if name in PAPERS}
+    values = {
+        name: [dict(zip(table.columns, [cell.value for cell in row], strict=True)) for row in table.rows]
+        for name, table in tables.items()
+    }
+    multi, alone, one, *_ = values["feedback"]
+    assert multi["requests"] == alone["requests"]
+    assert (alone["accuracy, change"], one["requests"]) == (0.0, None)
+    assert (alone["the paper's svamp: success"], multi["the paper's svamp: success"]) == (140, None)
+    assert any("CAUTION" in note for note in tables["feedback"].notes)  # "heavy" and "cot" learned otherwise
+    first, second, third, *_ = values["rounds"]
+    assert [line["round"] for line in (first, second, third)] == ["initial", "1st", "2nd"]
+    assert [line["training samples"] for line in (first, second)] == [None, 12]
+    assert (first["exam's error rate after it"], third["exam's error rate after it"]) == (100.0, None)
+    assert [line["the paper's change in accuracy"] for line in (first, second, third)] == [None, 27.0, None]
+    assert [line["the paper's svamp"] for line in values["lambda"]] == [82.2, 82.2, 82.2, 77.2, None]
+    assert values["lambda"][3]["final triplet loss"] is not None
+    assert values["students"][2]["the paper's 770M"] == 13.3
+    assert values["methods"][2]["the paper's svamp"] == 47.7
+    assert values["methods"][0]["round kept"] == "0 of 2"
+
+
+PAPERS = ("methods", "feedback", "rounds", "lambda", "students")
 
 
 def test_a_comparison_goes_on_where_it_was_stopped(
@@ -115,7 +161,7 @@ def test_rows_of_several_seeds_and_columns_have_folders_of_their_own(write: Writ
     columns = 'columns = [{ name = "Small, wide" }, { name = "Tall", overrides = ["prompt.count=1"] }]\n'
     settings, _ = write([("+ Self-Reflection", "untrained", [])], head=columns, table="students")
     settings = settings.model_copy(update={"seeds": (1, 7)})
-    folders = [str(job.folder.relative_to(tmp_path)) for job in module.plan(settings, tmp_path)]
+    folders = [str(job.folder.relative_to(tmp_path)) for job in plan(settings, tmp_path)]
     assert folders == [
         "runs/self-reflection/small-wide/seed-1",
         "runs/self-reflection/small-wide/seed-7",

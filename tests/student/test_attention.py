@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.student.packed.architectures import PACKED, SEPARATE, make_student
+from tests.student.packed.architectures import OWN_ATTENTION, PACKED, make_student
 from tutelage.student.attention import exchanged_attention
 from tutelage.student.packed.attention import TREE
 
@@ -24,7 +24,7 @@ def test_the_models_own_is_back_afterwards_whatever_happens() -> None:
 
 
 def test_a_model_that_cannot_exchange_it_keeps_its_own_and_nothing_is_said(capfd: pytest.CaptureFixture[str]) -> None:
-    model = make_student(SEPARATE["GPT-J"]).model
+    model = make_student(OWN_ATTENTION["GPT-J"]).model
     before = model.config._attn_implementation
     capfd.readouterr()
     with exchanged_attention(model, TREE):

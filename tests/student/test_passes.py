@@ -9,11 +9,18 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from tests.student.packed.architectures import GROUPED, PACKED, SEPARATE, make_lesson, make_student
+from tests.student.packed.architectures import GROUPED, OWN_ATTENTION, PACKED, SEPARATE, make_lesson, make_student
 from tests.tiny import make_model
 from tutelage.student.model import Student
 from tutelage.student.packed.attention import UnknownLayerError, masks_by_layer
-from tutelage.student.passes import Passes, difference, in_packed_passes, in_separate_passes, ways, why_not_packed
+from tutelage.student.passes import (
+    Passes,
+    difference,
+    in_packed_passes,
+    in_separate_passes,
+    ways,
+    why_not_packed,
+)
 
 
 def gradient(student: Student, passes: Passes) -> tuple[Tensor, Tensor]:
@@ -49,6 +56,25 @@ def test_both_ways_come_to_the_same(name: str) -> None:
     packed_2, found = gradient(student, in_packed_passes(student, 1.0, 0.5))
     torch.testing.assert_close(packed_2, losses_2, rtol=1e-6, atol=1e-7)
     assert float((found - expected).norm() / expected.norm()) < 1e-5
+
+
+@pytest.mark.parametrize("make", OWN_ATTENTION.values(), ids=OWN_ATTENTION.keys())
+def test_a_mask_that_is_added_to_scores_comes_to_the_same(make: Callable[[], PreTrainedModel]) -> None:
+    student = make_student(make)
+    [own, _], reason = ways(student, 1.0, 0.5)
+    assert (own.most_samples, reason) == (4, None)
+    losses_2, expected = gradient(student, in_separate_passes(student, 1.0, 0.5))
+    packed_2, found = gradient(student, own)
+    torch.testing.assert_close(packed_2, losses_2, rtol=1e-6, atol=1e-7)
+    assert float((found - expected).norm() / expected.norm()) < 1e-5
+
+
+def test_a_mask_that_is_added_is_refused_where_it_does_nothing() -> None:
+    student = make_student(OWN_ATTENTION["GPT-J"])
+    for layer in student.model.base_model.h:  # type: ignore[union-attr]
+        attend = layer.attn._attn
+        layer.attn._attn = lambda query, key, value, mask, attend=attend: attend(query, key, value, mask.clamp(min=-1))
+    assert why_not_packed(student, own_attention=True) is not None
 
 
 def test_positions_that_are_ignored_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,6 +142,28 @@ def refuse_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling, "Engine", refuse)
 
 
+@pytest.mark.parametrize("by_library", [False, True])
+def test_prompts_asked_for_while_others_run_get_the_same_answers(
+    tiny_student: Student, monkeypatch: pytest.MonkeyPatch, by_library: bool
+) -> None:
+    seeds = range(len(PROMPTS))
+    expected = sample_batch(tiny_student, PROMPTS, 3, TABLE_9, seeds)
+    if by_library:
+        refuse_the_engine(monkeypatch)
+    answerer = Answerer(tiny_student, PROMPTS, TABLE_9, samples=3, seeds=seeds, batch_size=5)
+    parts: list[list[int]] = [[6], [1, 7], [0, 3], [5, 2, 4]]
+    waiting: list[int] = []
+    found: dict[int, Sequence[Completion]] = {}
+
+    def further() -> list[int]:
+        waiting.append(len(PROMPTS) - sum(map(len, parts)) - len(found))
+        return parts.pop(0) if parts else []
+
+    answerer.answer((), found.__setitem__, further)
+    assert [found[place] for place in seeds] == expected
+    assert max(waiting) <= (0 if by_library else 2)  # no more are taken than 5 slots hold
+
+
 def test_why_the_library_answers_is_said_once(
     tiny_student: Student, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

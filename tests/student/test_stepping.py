@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from tests.student.packed.architectures import PACKED, SEPARATE, make_lesson, make_student
+from tests.student.packed.architectures import OWN_ATTENTION, PACKED, SEPARATE, make_lesson, make_student
 from tutelage.config import StudySettings
 from tutelage.errors import StudentError
 from tutelage.student import stepping
 from tutelage.student.gradient_checkpointing import checkpoints_activations
 from tutelage.student.model import Student
-from tutelage.student.passes import EagerPasses, in_packed_passes
+from tutelage.student.optimizer import allocate_state, make_optimizer
+from tutelage.student.passes import EagerPasses, in_packed_passes, in_separate_passes
 from tutelage.student.stepping import Losses, StudyStep
 
 RATE = 1e-3
@@ -43,10 +44,25 @@ def test_micro_batches_change_nothing_but_rounding(size: int) -> None:
 
 
 def test_a_student_without_a_tree_mask_says_so_and_learns(capsys: pytest.CaptureFixture[str]) -> None:
-    losses = take(make_student(SEPARATE["GPT-J"]), steps=4)
+    losses = take(make_student(SEPARATE["GPT-Neo, a local layer"]), steps=4)
     said = capsys.readouterr()
-    assert "separate passes" in said.out + said.err
+    assert "separate passes, which are slower: layers of type local" in " ".join((said.out + said.err).split())
     assert losses[-1].language_model < losses[0].language_model
+
+
+def test_a_student_with_an_attention_of_its_own_studies_a_few_samples_at_a_time(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tutelage.student.passes.OWN_ATTENTION_SAMPLES", 2)
+    whole, parts = make_student(OWN_ATTENTION["GPT-J"]), make_student(OWN_ATTENTION["GPT-J"])
+    with StudyStep(parts, settings(), RATE) as step:
+        assert len(step.prepare(make_lesson(parts)).micro) == 3
+    found = take(parts)
+    monkeypatch.setattr("tutelage.student.stepping.ways", lambda *named: ([in_separate_passes(*named)], None))
+    for one, other in zip(take(whole), found, strict=True):
+        assert other == pytest.approx(one, rel=1e-5)
+    torch.testing.assert_close(weights(parts), weights(whole), atol=1e-5, rtol=1e-4)
+    assert "slower" not in "".join(capsys.readouterr())
 
 
 def test_without_lambda_no_branch_but_the_anchors_is_packed() -> None:
@@ -89,7 +105,7 @@ class Cramped(EagerPasses):
 def go_first(monkeypatch: pytest.MonkeyPatch, kind: type[EagerPasses], alone: bool = False) -> None:
     """Packed passes of this kind come first, and plain ones after them unless they are alone."""
 
-    def ways(student: Student, margin: float, lambda_: float) -> tuple[list[Any], None]:
+    def ways(student: Student, margin: float, lambda_: float, root: None = None) -> tuple[list[Any], None]:
         first, second = (in_packed_passes(student, margin, lambda_) for _ in range(2))
         first.__class__ = kind
         return [first] if alone else [first, second], None
@@ -246,11 +262,11 @@ def test_checkpointing_leaves_no_hooks_behind() -> None:
 
 def test_the_optimizers_state_is_that_of_its_first_step() -> None:
     student = make_student(PACKED["Llama"])
-    optimizer = stepping.make_optimizer(student, settings(), RATE)
-    stepping.allocate_state(optimizer)
+    optimizer = make_optimizer(student, settings(), RATE)
+    allocate_state(optimizer)
     parameter = next(student.model.parameters())
     made = {name: (value.shape, value.dtype, value.device) for name, value in optimizer.state[parameter].items()}
-    fresh = stepping.make_optimizer(student, settings(), RATE)
+    fresh = make_optimizer(student, settings(), RATE)
     parameter.grad = torch.zeros_like(parameter)
     fresh.step()
     assert made == {name: (value.shape, value.dtype, value.device) for name, value in fresh.state[parameter].items()}

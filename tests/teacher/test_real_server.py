@@ -5,14 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import importlib.util
 import json
-import os
-import re
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -22,6 +16,7 @@ from typing import Literal
 import pytest
 
 from tests.teacher.asking import LEGS, numbered, request
+from tests.transformers_server import transformers_server
 from tutelage.config import OpenAITeacherSettings
 from tutelage.errors import BudgetError, TeacherError
 from tutelage.recipes import read_recipe
@@ -39,7 +34,6 @@ pytestmark = pytest.mark.slow
 
 SLOTS = 4
 """Sequences that llama.cpp's server works on at a time, which is also the most choices it gives."""
-START_SECONDS = 120
 MOST = 12
 """Tokens a reply."""
 
@@ -80,42 +74,14 @@ def llama_cpp(gguf: Path) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def transformers_serve(packaged_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """In a process of its own, on a port that the system chooses."""
-    for package in ("fastapi", "uvicorn", "openai"):
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"`transformers serve` needs {package}: pip install 'transformers[serving]'")
+    """In a process of its own."""
     folder = tmp_path_factory.mktemp("served")
     shutil.copytree(packaged_folder, folder / "model")
     settings = folder / "model" / "generation_config.json"
     settings.write_text(json.dumps({**json.loads(settings.read_text()), "do_sample": True}))  # else no temperature
-    command = ["serve", str(folder / "model"), "--host", "127.0.0.1", "--port", "0", "--device", "cpu"]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    log = folder / "log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "transformers.cli.transformers", *command],
-            env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-        )  # fmt: skip
-    try:
-        yield Served(f"{_address(process, log)}/v1", str(folder / "model"), honours_n=False)
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        shutil.rmtree(folder)  # half a gigabyte
-
-
-def _address(process: subprocess.Popen[bytes], log: Path) -> str:
-    """What the server says about where it listens; it says so when it has its model."""
-    deadline = time.monotonic() + START_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        if found := re.search(r"running on (http://127\.0\.0\.1:\d+)", log.read_text()):
-            return found[1]
-        time.sleep(0.1)
-    pytest.fail(f"`transformers serve` did not start:\n{log.read_text()[-2000:]}")
+    with transformers_server(folder / "log", str(folder / "model")) as url:
+        yield Served(url, str(folder / "model"), honours_n=False)
+    shutil.rmtree(folder)  # half a gigabyte
 
 
 @pytest.fixture(params=["llama_cpp", "transformers_serve"])

@@ -22,7 +22,7 @@ from tutelage.rounds.run import Run
 from tutelage.student.drawing import Greedy
 from tutelage.student.encoding import encode_sample
 from tutelage.student.model import Student
-from tutelage.student.sampling import Answers, Finished
+from tutelage.student.sampling import Answers, Finished, Further
 from tutelage.student.separate import LessonSample
 from tutelage.student.stopping import Completion
 from tutelage.workspace import read_json
@@ -90,12 +90,14 @@ class _Marked:
     def sittings(self) -> Sequence[Sequence[int]]:
         return self._answers.sittings
 
-    def answer(self, sitting: Sequence[int], finished: Finished | None = None) -> list[list[Completion]]:
+    def answer(
+        self, sitting: Sequence[int], finished: Finished | None = None, further: Further | None = None
+    ) -> list[list[Completion]]:
         def tell(index: int, completions: Sequence[Completion]) -> None:
             if finished is not None:
                 finished(index, _marked(completions))
 
-        return [_marked(completions) for completions in self._answers.answer(sitting, tell)]
+        return [_marked(completions) for completions in self._answers.answer(sitting, tell, further)]
 
     def release(self) -> None:
         self._answers.release()

@@ -60,7 +60,9 @@ def _exam(run: Run, number: int) -> list[Attempt]:
     path, questions = run.round(number).exam, run.questions["train"]
     if (finished := finished_answers(path)) is not None:
         return finished
-    return _answer(run, number, f"Round {number}  exam", path.name, questions, prompts_for(run, questions))
+    return _answer(
+        run, number, f"Round {number}  exam", path.name, questions, prompts_for(run, run.student(number - 1), questions)
+    )
 
 
 def _answer(

@@ -24,6 +24,7 @@ from tutelage.cli.common import (
 )
 from tutelage.cli.common import quiet as _quiet
 from tutelage.cli.compare import compare
+from tutelage.cli.ranks import Gpus, is_launched, run_rank, started
 from tutelage.cli.teacher import estimate, ledger
 from tutelage.errors import RecipeError, TutelageError
 from tutelage.progress import plain
@@ -52,16 +53,22 @@ def demo(out: Out = None) -> None:
 
 
 @app.command()
-def learn(recipe: RecipeArgument, overrides: Overrides = None, out: Out = None, data: Data = None) -> None:
+def learn(
+    recipe: RecipeArgument, overrides: Overrides = None, out: Out = None, data: Data = None, gpus: Gpus = None
+) -> None:
     """Run rounds of exam, feedback, study and evaluation until the student stops improving."""
+    if _on_ranks(gpus, recipe, overrides, data):
+        return
     _learn(recipe, out, data, overrides or [])
 
 
 @app.command()
-def resume(run: RunArgument, overrides: Overrides = None) -> None:
+def resume(run: RunArgument, overrides: Overrides = None, gpus: Gpus = None) -> None:
     """Go on with a run that was stopped, or with more rounds (rounds.limit=5)."""
     from tutelage.rounds import resume as go_on
 
+    if _on_ranks(gpus, run, overrides):
+        return
     _quiet()
     _print_outcome(go_on(run, overrides or [], _print_table))
 
@@ -73,11 +80,14 @@ def exam(
     out: Out = None,
     data: Data = None,
     number: RoundOption = None,
+    gpus: Gpus = None,
 ) -> None:
     """One stage: the student tries every training question; prints its error rate."""
     from tutelage.rounds import exam as sit
     from tutelage.rounds import mistakes
 
+    if _on_ranks(gpus, target, overrides, data):
+        return
     run, number = _stage(target, overrides, out, data, number, lambda place: place.mistakes)
     attempts = sit(run, number)
     wrong = sum(not attempt.correct for attempt in attempts)
@@ -113,10 +123,13 @@ def study(
     out: Out = None,
     data: Data = None,
     number: RoundOption = None,
+    gpus: Gpus = None,
 ) -> None:
     """One stage: the student trains on a round's lesson."""
     from tutelage.rounds import study as train
 
+    if _on_ranks(gpus, target, overrides, data):
+        return
     run, number = _stage(target, overrides, out, data, number, lambda place: place.student)
     train(run, number)
     show(f"Round {number}: the student is in {run.round(number).student}.")
@@ -129,11 +142,14 @@ def evaluate(
     out: Out = None,
     data: Data = None,
     number: RoundOption = None,
+    gpus: Gpus = None,
 ) -> None:
     """One stage: greedy accuracy on the test split and the held-out part; round 0 is the untrained student."""
     from tutelage.report.terminal import score_text
     from tutelage.rounds import evaluate as score
 
+    if _on_ranks(gpus, target, overrides, data):
+        return
     run, number = _stage(target, overrides, out, data, number, lambda place: place.evaluation, first=0)
     result = score(run, number)
     show(f"Round {number}: test {score_text(result)}, held out {score_text(result['held_out'])}.")
@@ -187,6 +203,9 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 def main() -> None:
     """Entry point. A user's error: one message, exit code 2. Ctrl-C: exit code 130, the run resumes."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if is_launched():
+        run_rank(app, _STOPPED)
+        return
     try:
         app()
     except TutelageError as error:
@@ -229,6 +248,14 @@ def _learn(recipe: Path, out: Path | None, data: Path | None, overrides: list[st
     run = go(read(recipe, overrides, data), out or Path("runs") / recipe.stem, _print_table)
     _print_outcome(run)
     return run
+
+
+def _on_ranks(gpus: int | None, target: Path, overrides: list[str] | None, data: Path | None = None) -> bool:
+    """Whether this command has run on several GPUs, and is done. target: a recipe, or a run folder, which has one."""
+    if gpus is None:
+        return False
+    recipe = read(target / "recipe.toml" if target.is_dir() else target, overrides or [], data)
+    return started(gpus, recipe.student.device)
 
 
 def _stage(

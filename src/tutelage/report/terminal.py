@@ -120,7 +120,8 @@ def find_stories(run: Run, last: int, candidates: int = 12) -> list[Story]:
         return []
     questions = {question.id: question for question in run.questions["train"]}
     asked = [questions[correction.question_id] for _, correction in corrected[:candidates]]
-    answers = greedy_batch(run.student(number), prompts_for(run, asked), run.recipe.evaluation.max_new_tokens)
+    student = run.student(number)
+    answers = greedy_batch(student, prompts_for(run, student, asked), run.recipe.evaluation.max_new_tokens)
     stories = [
         Story(question, number, mistake, correction, grade(question, 0, answer))
         for question, (mistake, correction), answer in zip(asked, corrected, answers, strict=False)

@@ -27,7 +27,7 @@ def ask(folder: Path, text: str, choices: tuple[str, ...] = (), number: int | No
         )
     student = load_student(str(where), revision=None, device=run.recipe.student.device)
     question = Question("asked", text, "", _kind(run), choices)
-    [completion] = greedy_batch(student, prompts_for(run, [question]), run.recipe.evaluation.max_new_tokens)
+    [completion] = greedy_batch(student, prompts_for(run, student, [question]), run.recipe.evaluation.max_new_tokens)
     return grade(question, 0, completion)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from tutelage.evaluation.accuracy import accuracy
 from tutelage.records import Attempt
 from tutelage.rounds.answering import answer_all, answers_of, finished_answers, prompts_for
+from tutelage.rounds.orders import call
 from tutelage.rounds.run import Run
 from tutelage.student.drawing import Greedy
 from tutelage.workspace import read_json, write_json
@@ -20,15 +21,13 @@ def evaluate(run: Run, number: int) -> dict[str, Any]:
     The top level is the score on the test split, "held_out" that on the held-out part; fractions of 1.
     Writes evaluation.jsonl (every answer) and evaluation.json. Done already: reads it.
     """
-    place, settings = run.round(number), run.recipe.evaluation
+    place = run.round(number)
     if place.evaluation.is_file():
         return dict(read_json(place.evaluation))
-    questions = [*run.questions["test"], *run.questions["held-out"]]
     attempts = finished_answers(place.answers)
     if attempts is None:
-        prompts, drawing = prompts_for(run, questions), Greedy(settings.max_new_tokens)
-        answers = answers_of(run, number, prompts, drawing, batch_size=settings.batch_size)
-        attempts = answer_all(place.answers, f"Round {number}  evaluation", questions, 1, answers)
+        call(run, "evaluation", number)
+        attempts = take_test(run, number)
     return keep_score(run, number, attempts)
 
 
@@ -43,3 +42,12 @@ def keep_score(run: Run, number: int, attempts: Sequence[Attempt]) -> dict[str, 
     }
     write_json(run.round(number).evaluation, result)
     return result
+
+
+def take_test(run: Run, number: int) -> list[Attempt]:
+    """What all ranks do of it together: answers to the test and the held-out questions, the leader's to have."""
+    settings = run.recipe.evaluation
+    questions = [*run.questions["test"], *run.questions["held-out"]]
+    prompts, drawing = prompts_for(run, run.student(number), questions), Greedy(settings.max_new_tokens)
+    answers = answers_of(run, number, prompts, drawing, batch_size=settings.batch_size)
+    return answer_all(run.round(number).answers, f"Round {number}  evaluation", questions, 1, answers)

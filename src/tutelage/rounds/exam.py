@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from tutelage.records import Attempt, Mistake
 from tutelage.rounds.answering import answer_all, answers_of, finished_answers, prompts_for
+from tutelage.rounds.orders import call
 from tutelage.rounds.run import Run
 from tutelage.seeds import derive_seed
 from tutelage.student.drawing import Sampling
@@ -18,17 +19,22 @@ def exam(run: Run, number: int) -> list[Attempt]:
 
     Writes exam.jsonl, question by question. Done already: reads it.
     """
-    path = run.round(number).exam
-    if (finished := finished_answers(path)) is not None:
+    if (finished := finished_answers(run.round(number).exam)) is not None:
         return finished
+    call(run, "exam", number)
+    return sit_exam(run, number)
+
+
+def sit_exam(run: Run, number: int) -> list[Attempt]:
+    """What all ranks do of it together; the attempts are the leader's to have."""
     settings, questions = run.recipe.exam, run.questions["train"]
-    prompts = prompts_for(run, questions)
+    prompts = prompts_for(run, run.student(number - 1), questions)
     sampling = Sampling(settings.temperature, settings.top_k, None, settings.max_new_tokens)
     seeds = [derive_seed(run.recipe.seed, "exam", number, question.id) for question in questions]
     answers = answers_of(
         run, number - 1, prompts, sampling, samples=settings.attempts, seeds=seeds, batch_size=settings.batch_size
     )
-    return answer_all(path, f"Round {number}  exam", questions, settings.attempts, answers)
+    return answer_all(run.round(number).exam, f"Round {number}  exam", questions, settings.attempts, answers)
 
 
 def mistakes(run: Run, number: int) -> list[Mistake]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tutelage.config import Recipe
+from tutelage.distributed import world_size
 from tutelage.errors import DataError
 from tutelage.rounds.cast import build_spending, build_teacher
 from tutelage.rounds.evaluate import evaluate
@@ -20,6 +21,7 @@ from tutelage.rounds.plateau import Decision, decide
 from tutelage.rounds.run import Run, open_run, start_run
 from tutelage.rounds.study import study
 from tutelage.rounds.summary import summarize
+from tutelage.student.prompting import write_template
 from tutelage.workspace import read_json, write_atomically, write_json
 
 Result = TypeVar("Result")
@@ -104,7 +106,7 @@ def decision_after(run: Run, number: int) -> Decision:
 def timed(run: Run, number: int, stage: str, work: Callable[[], Result]) -> Result:
     """Does a stage and notes its seconds in the journal."""
     began = time.monotonic()
-    run.workspace.note("begin", round=number, stage=stage)
+    run.workspace.note("begin", round=number, stage=stage, ranks=world_size())
     result = work()
     run.workspace.note("end", round=number, stage=stage, seconds=round(time.monotonic() - began, 3))
     return result
@@ -123,8 +125,14 @@ def hand_over(run: Run, decision: Decision, last: int) -> None:
     workspace = run.workspace
     if workspace.outcome.is_file() and workspace.student.is_dir() and read_json(workspace.outcome) == outcome:
         return
-    write_atomically(workspace.student, lambda partial: _link_tree(run.round(decision.best).student, partial))
+    write_atomically(workspace.student, lambda partial: _hand_over_student(run, decision.best, partial))
     write_json(workspace.outcome, outcome)
+
+
+def _hand_over_student(run: Run, number: int, folder: Path) -> None:
+    """A round's student, with the run's own prompt as its chat template: a chat server then asks it as the run does."""
+    _link_tree(run.round(number).student, folder)
+    write_template(folder, run.recipe.prompt, run.demonstrations)
 
 
 def _link_tree(source: Path, target: Path) -> None:

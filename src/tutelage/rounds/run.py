@@ -14,12 +14,14 @@ import torch
 
 import tutelage
 from tutelage.config import Recipe
+from tutelage.distributed import world_size
 from tutelage.errors import WorkspaceError
 from tutelage.progress import say
 from tutelage.recipes import read_recipe, recipe_to_toml, with_absolute_paths
 from tutelage.records import Demonstration, Question, SplitName, StoredQuestion, from_json
 from tutelage.rounds.questions import choose_questions
 from tutelage.student.model import Student, load_student, save_student
+from tutelage.student.prompting import prompting_for
 from tutelage.tasks.split import describe, question_key
 from tutelage.workspace import (
     Round,
@@ -99,6 +101,7 @@ def start_run(recipe: Recipe, folder: Path, untrained: Path | None = None) -> Ru
     chosen = choose_questions(recipe)
     split = chosen.split
     student = _untrained_student(recipe, untrained)
+    prompting_for(student, recipe.prompt, chosen.demonstrations)
     run = Run(Workspace.create(folder), recipe)
     named: tuple[tuple[SplitName, Sequence[Question]], ...] = (
         ("train", split.train),
@@ -151,6 +154,7 @@ CHANGEABLE = (
     "study.checkpoint_steps",
     "study.micro_batch_size",
     "study.gradient_checkpointing",
+    "study.sharding",
     "teacher.base_url",
     "teacher.api_key_env",
     "teacher.api_key_file",
@@ -219,6 +223,8 @@ def _environment() -> dict[str, object]:
         "platform": platform.platform(),
         **{package: _version(package) for package in packages},
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "gpus": torch.cuda.device_count(),
+        "world_size": world_size(),
         "threads": torch.get_num_threads(),
     }
 

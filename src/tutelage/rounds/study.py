@@ -9,15 +9,17 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
+from tutelage.distributed import is_leader
 from tutelage.errors import DataError
 from tutelage.progress import progress, say
-from tutelage.prompts import REASONING, demonstrations_text, question_text, solution_text
 from tutelage.records import Mistake, Question, Triplet
 from tutelage.rounds.lesson import lesson
+from tutelage.rounds.orders import call
 from tutelage.rounds.run import Run
 from tutelage.seeds import derive_seed
 from tutelage.student.encoding import Sample, encode_sample
 from tutelage.student.model import Student
+from tutelage.student.prompting import prompting_for
 from tutelage.student.separate import LessonSample
 from tutelage.student.training import Step, count_steps
 from tutelage.student.training import study as train
@@ -34,19 +36,24 @@ def study(run: Run, number: int, start: int | None = None, encode: Encode | None
     Goes on from its checkpoint after a restart. Done already: does nothing.
     Raises: DataError if the lesson is empty.
     """
+    place = run.round(number)
+    if not place.student.is_dir():
+        if not lesson(run, number):
+            raise DataError(f"Round {number} has no lesson: the teacher gave no right rationale; see {place.feedback}.")
+        call(run, "study", number)
+        train_student(run, number, start, encode)
+    remove(place.checkpoint)  # a kill between the last steps leaves them
+    remove(unfinished(place.training))
+
+
+def train_student(run: Run, number: int, start: int | None = None, encode: Encode | None = None) -> None:
+    """What all ranks do of it together; the leader writes. start, encode: as for `study`, and of one rank alone."""
     place, settings = run.round(number), run.recipe.study
     log = _Log(unfinished(place.training))
-    if place.student.is_dir():
-        remove(place.checkpoint)  # a kill between the last steps leaves them
-        remove(log.path)
-        return
-    triplets = lesson(run, number)
-    if not triplets:
-        raise DataError(f"Round {number} has no lesson: the teacher gave no right rationale; see {place.feedback}.")
     start = number - 1 if start is None else start
     student = run.student(start)
     run.forget_student()  # it changes now; the next stage loads what is kept below
-    samples = (encode or encode_lesson)(run, student, triplets)
+    samples = (encode or encode_lesson)(run, student, lesson(run, number))
     total = count_steps(samples, settings)
     if settings.warmup_steps >= total:
         say(f"Note: the {total} steps of this study all lie in its warm-up of {settings.warmup_steps} steps.")
@@ -57,7 +64,8 @@ def study(run: Run, number: int, start: int | None = None, encode: Encode | None
 
         def on_step(step: Step) -> None:
             nonlocal tokens
-            log.add(step)
+            if is_leader():
+                log.add(step)
             tokens += step.tokens
             speed = tokens / (time.monotonic() - began)
             advance(step.step - advance_to[0], note=f"loss {step.loss:.3f}, {speed:.0f} tokens/s")
@@ -66,10 +74,9 @@ def study(run: Run, number: int, start: int | None = None, encode: Encode | None
         advance_to = [0]
         seed = derive_seed(run.recipe.seed, "study", number)
         train(student, samples, settings, rate, seed, place.checkpoint, on_step)
-    write_atomically(place.training, log.finish)
-    run.keep_student(student, number)
-    remove(place.checkpoint)
-    remove(log.path)
+    if is_leader():
+        write_atomically(place.training, log.finish)
+        run.keep_student(student, number)
 
 
 class _Log:
@@ -103,16 +110,14 @@ def read_training(path: Path) -> list[Step]:
 def encode_lesson(run: Run, student: Student, triplets: Sequence[Triplet]) -> list[LessonSample]:
     """A lesson as tokens. A sample longer than the student's context is left out, and the user told."""
     questions = {question.id: question for question in run.questions["train"]}
-    before = demonstrations_text(run.demonstrations)
-    limit = student.context
+    prompting = prompting_for(student, run.recipe.prompt, run.demonstrations)
+    weight, limit = run.recipe.study.demonstration_weight, student.context
 
     @cache  # a positive is another sample's anchor, and a mistake may be several samples' negative
     def encode(question: Question, rationale: str, answer: str | None) -> Sample | None:
-        asked = question_text(question.text, question.choices) + f"\n{REASONING}"
-        # A mistake without an answer reads as the student left it.
-        solution = solution_text(rationale, answer) if answer is not None else f" {rationale}"
-        sample = encode_sample(student, before, asked, solution, run.recipe.study.demonstration_weight)
-        return sample if limit is None or len(sample.token_ids) <= limit else None
+        prompt, solution = prompting.prompt(question), prompting.solution(rationale, answer)
+        sample = encode_sample(student, prompt.before, prompt.asked, solution, weight, prompting.end_id)
+        return sample if limit is None or max(len(sample.token_ids), len(sample.source_ids)) <= limit else None
 
     def encode_mistake(question: Question, mistake: Mistake | None) -> Sample | None:
         return None if mistake is None else encode(question, mistake.rationale, mistake.answer)

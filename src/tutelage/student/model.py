@@ -1,4 +1,4 @@
-"""The student: a causal language model with its tokenizer, loaded, checked and saved.
+"""The student: a language model, causal or encoder-decoder, with its tokenizer; loaded, checked and saved.
 
 The weights are float32, the master weights of training; `autocast` lowers the precision of the arithmetic
 where the device gains by it. No code of a model's repository is run and no pickle is read.
@@ -18,12 +18,14 @@ from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
     AutoTokenizer,
     GgufConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
+from tutelage.distributed import local_rank, world_size
 from tutelage.errors import StudentError
 from tutelage.student.sources import Source, explain, find_source
 from tutelage.student.special_tokens import repair_special_tokens
@@ -37,6 +39,8 @@ class Student:
     eos_id: the end token that training teaches and generation stops on.
     bos: the token ids that the tokenizer puts before a text, often none.
     stop_ids: every token id that ends generation, `eos_id` first.
+    decoder_start: the token ids that the decoder of an encoder-decoder student is given before its first own one.
+    suffix: the token ids that its tokenizer puts behind a text for the encoder.
     """
 
     model: PreTrainedModel
@@ -46,22 +50,29 @@ class Student:
     eos_id: int
     bos: tuple[int, ...]
     stop_ids: tuple[int, ...]
+    decoder_start: tuple[int, ...] = ()
+    suffix: tuple[int, ...] = ()
+
+    @property
+    def is_encoder_decoder(self) -> bool:
+        """Whether an encoder reads what is asked, and the decoder writes the answer alone."""
+        return bool(getattr(self.model.config, "is_encoder_decoder", False))
 
     @property
     def context(self) -> int | None:
-        """The most tokens the model can take, None if it states no limit."""
+        """The most tokens the model can take, encoder and decoder each; None if it states no limit."""
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         return limit if isinstance(limit, int) and limit > 0 else None
 
 
 def load_student(model: str, *, revision: str | None = None, device: str = "auto") -> Student:
-    """Loads a causal language model and makes its special tokens consistent (see `repair_special_tokens`).
+    """Loads a language model and makes its special tokens consistent (see `repair_special_tokens`).
 
     model: a hub id, a local folder, the path of a .gguf file, or "package:NAME" for the one .gguf file that
         the installed Python distribution NAME carries. A GGUF file is converted, which takes its time (25 s for
         135M parameters): save the student and load that.
     revision: of a hub id. device: "auto" (a CUDA GPU where there is one), or as torch names it.
-    Raises: StudentError if it is not found, not readable, or not a causal language model.
+    Raises: StudentError if it is not found, not readable, or not such a language model.
     """
     place = choose_device(device)
     source = find_source(model, revision)
@@ -76,8 +87,20 @@ def load_student(model: str, *, revision: str | None = None, device: str = "auto
     tokens = repair_special_tokens(model, network, tokenizer)
     network.to(place)  # type: ignore[arg-type]
     network.eval()
-    _check_causal(model, network, tokens.eos_id)
-    return Student(network, tokenizer, place, tokens.pad_id, tokens.eos_id, tokens.bos, tokens.stop_ids)
+    student = Student(
+        network,
+        tokenizer,
+        place,
+        tokens.pad_id,
+        tokens.eos_id,
+        tokens.bos,
+        tokens.stop_ids,
+        tokens.decoder_start,
+        tokens.suffix,
+    )
+    if not student.is_encoder_decoder:
+        _check_causal(model, network, tokens.eos_id)
+    return student
 
 
 def save_student(student: Student, folder: Path) -> None:
@@ -104,7 +127,9 @@ def safetensors_errors() -> Iterator[None]:
 def choose_device(device: str) -> torch.device:
     """The torch device of a recipe's word for it. Raises: StudentError if there is no such device."""
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and world_size() > 1:  # the current device already, by `distributed.joined`
+        device = f"cuda:{local_rank()}"
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
@@ -138,28 +163,37 @@ def _load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
 
 def _load_model(source: Source) -> PreTrainedModel:
     arguments: dict[str, Any] = dict(source.arguments)
+    kind: Any = AutoModelForCausalLM
     if source.is_gguf:
         # Without this the model counts as quantized, and neither trains nor saves.
         arguments["quantization_config"] = GgufConfig(dequantize=True)
     else:
         config = AutoConfig.from_pretrained(source.name, **arguments)
         if getattr(config, "is_encoder_decoder", False):
-            raise StudentError(
-                f"{source.model} is an encoder-decoder model ({config.model_type}). "
-                "Only decoder models can be students so far: take a causal language model."
-            )
+            kind = AutoModelForSeq2SeqLM
         arguments["use_safetensors"] = True
-    loaded: Any = AutoModelForCausalLM.from_pretrained(
-        source.name, dtype=torch.float32, output_loading_info=True, **arguments
-    )
+    loaded: Any = kind.from_pretrained(source.name, dtype=torch.float32, output_loading_info=True, **arguments)
     model, report = loaded
     if missing := sorted(report["missing_keys"]):
         raise StudentError(
-            f"{source.model} is not a whole causal language model: {', '.join(missing[:3])} "
+            f"{source.model} is not a whole language model: {', '.join(missing[:3])} "
             f"({len(missing)} in all) missing in its files. Take a model with a language-model head."
         )
     assert isinstance(model, PreTrainedModel)  # noqa: S101 - for the type checker
+    if kind is AutoModelForSeq2SeqLM:
+        _state_own_head(model)
     return model
+
+
+def _state_own_head(model: PreTrainedModel) -> None:
+    """Has the configuration say so if the head shares no weights with the embeddings.
+
+    T5's says in transformers 5 that they are shared, whatever its files hold: what resizes or saves the model goes by
+    that, and the versions before scale the hidden states by it.
+    """
+    head, embeddings = model.get_output_embeddings(), model.get_input_embeddings()
+    if isinstance(head, torch.nn.Linear) and head.weight is not embeddings.weight:
+        model.config.tie_word_embeddings = False
 
 
 def _check_causal(name: str, model: PreTrainedModel, token: int) -> None:

@@ -14,8 +14,9 @@ from typing import Protocol
 from tutelage.errors import StudentError
 from tutelage.progress import say
 from tutelage.student.drawing import Drawing, Greedy, Sampling
+from tutelage.student.encoding import whole_prompt
 from tutelage.student.engine.engine import Engine, Options
-from tutelage.student.engine.scheduler import Request
+from tutelage.student.engine.scheduler import More, Request
 from tutelage.student.generating import generate
 from tutelage.student.memory import LIBRARY_SLOTS, automatic_slots, is_out_of_memory, release
 from tutelage.student.model import Student
@@ -33,6 +34,9 @@ _SLOTS_STEP = {"cuda": 64}
 Finished = Callable[[int, Sequence[Completion]], None]
 """Is told of a prompt's number and its completions as soon as all of them are there."""
 
+Further = Callable[[], Sequence[int]]
+"""Gives the numbers of further prompts to answer; none if there are no more."""
+
 
 class Answers(Protocol):
     """Who answers a list of prompts, sitting by sitting.
@@ -43,8 +47,13 @@ class Answers(Protocol):
     @property
     def sittings(self) -> Sequence[Sequence[int]]: ...
 
-    def answer(self, sitting: Sequence[int], finished: Finished | None = None) -> list[list[Completion]]:
-        """The completions of each prompt of a sitting."""
+    def answer(
+        self, sitting: Sequence[int], finished: Finished | None = None, further: Further | None = None
+    ) -> list[list[Completion]]:
+        """The completions of each prompt of a sitting.
+
+        further: prompts beyond the sitting, asked for whenever slots would stand empty; `finished` is told of them.
+        """
 
     def release(self) -> None:
         """Gives back the memory that answering took. What is answered afterwards takes it anew."""
@@ -100,7 +109,9 @@ class Answerer:
         """What answers, once it has been made; None too if the library does."""
         return self._engine
 
-    def answer(self, sitting: Sequence[int], finished: Finished | None = None) -> list[list[Completion]]:
+    def answer(
+        self, sitting: Sequence[int], finished: Finished | None = None, further: Further | None = None
+    ) -> list[list[Completion]]:
         """As Answers. Goes on with fewer sequences at a time where memory runs out, and says so.
 
         Raises: StudentError if a prompt is too long for the model's context, or memory for a single sequence.
@@ -114,10 +125,17 @@ class Answerer:
                 finished(request.prompt, [made[other] for other in of_prompt])
 
         requests = [Request(prompt, sample) for prompt in sitting for sample in range(self._samples)]
+
+        def more() -> list[Request]:
+            prompts = () if further is None else further()
+            new = [Request(prompt, sample) for prompt in prompts for sample in range(self._samples)]
+            requests.extend(new)
+            return new
+
         check_lengths(self._student, self._prompts, self._drawing)
         with _evaluating(self._student):
-            while left := [request for request in requests if request not in made]:
-                if not self._run(left, done):
+            while left := [request for request in requests if request not in made] or more():
+                if not self._run(left, done, more):
                     self._halve()
         return [[made[Request(prompt, sample)] for sample in range(self._samples)] for prompt in sitting]
 
@@ -126,12 +144,12 @@ class Answerer:
         self._engine = None
         release(self._student.device)
 
-    def _run(self, requests: Sequence[Request], done: Callable[[Request, list[int]], None]) -> bool:
+    def _run(self, requests: Sequence[Request], done: Callable[[Request, list[int]], None], more: More) -> bool:
         """Answers; False if memory ran out on the way. Nothing may refer to the error then, nor to its frames."""
         try:
             self._make_engine()
             if self._engine is not None:
-                self._engine.run(requests, lambda: self._rule.watch().ends, done)
+                self._engine.run(requests, lambda: self._rule.watch().ends, done, more)
             else:
                 self._tried = min(self._slots, len(requests))
                 parts = (self._student, self._prompts, self._seeds, self._drawing, self._rule, self._slots)
@@ -145,6 +163,9 @@ class Answerer:
     def _make_engine(self) -> None:
         if self._engine is not None or self._by_library:
             return
+        if self._student.is_encoder_decoder:
+            self._leave_to_library("it has an encoder, and the engine runs decoders alone")
+            return
         reason, without_flex = self._build()
         if reason is not None and without_flex:
             release(self._student.device)
@@ -153,9 +174,12 @@ class Answerer:
             reason, _ = self._build()
         if reason is not None:
             release(self._student.device)
-            say(f"This model is answered for by the library's generate, which is slower: {reason}.")
-            self._by_library = True
-            self._slots = min(self._slots, LIBRARY_SLOTS)
+            self._leave_to_library(reason)
+
+    def _leave_to_library(self, reason: str) -> None:
+        say(f"This model is answered for by the library's generate, which is slower: {reason}.")
+        self._by_library = True
+        self._slots = min(self._slots, LIBRARY_SLOTS)
 
     def _build(self) -> tuple[str | None, bool]:
         """Makes the engine, or else says why not, and whether another try without FlexAttention may help.
@@ -216,23 +240,28 @@ def greedy_batch(
 def encode_prompts(student: Student, prompts: Sequence[str]) -> list[list[int]]:
     """Prompts' tokens, each tokenised whole, with the beginning-of-text tokens unless it already starts with them.
 
-    Raises: StudentError if one has none.
+    For an encoder with what ends a text, too. Raises: StudentError if one has none.
     """
     if not prompts:
         return []
     encoded: list[list[int]] = student.tokenizer(list(prompts), add_special_tokens=False)["input_ids"]
-    begin = len(student.bos)
-    whole = [ids if tuple(ids[:begin]) == student.bos else [*student.bos, *ids] for ids in encoded]
-    if not all(whole):
+    if not all(student.bos or ids for ids in encoded):
         raise StudentError("A prompt is empty: there is nothing to continue. Give it a question.")
-    return whole
+    return [whole_prompt(student, ids) for ids in encoded]
 
 
 def check_lengths(student: Student, prompts: Sequence[Sequence[int]], drawing: Drawing) -> None:
     """Raises: StudentError if a prompt is too long for the model's context."""
     longest = max(map(len, prompts), default=0)
     limit, new = student.context, drawing.max_new_tokens
-    if limit is not None and longest + new > limit:
+    if limit is None:
+        return
+    if student.is_encoder_decoder and max(longest, len(student.decoder_start) + new) > limit:
+        raise StudentError(
+            f"A prompt of {longest} tokens or an answer of {new} does not fit the model's context of {limit} tokens, "
+            "in the encoder or in the decoder. Take fewer demonstrations (prompt.count) or a smaller max_new_tokens."
+        )
+    if not student.is_encoder_decoder and longest + new > limit:
         raise StudentError(
             f"A prompt of {longest} tokens and {new} new ones do not fit the model's context of {limit} tokens. "
             "Take fewer demonstrations (prompt.count) or a smaller max_new_tokens."

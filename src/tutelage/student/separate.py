@@ -1,8 +1,11 @@
 """The joint loss of Eq. 4 in separate passes, written for clarity: the reference for every faster way.
 
 Anchor, positive and negative each go through the student on their own, with the demonstrations and the
-question before them and gradients through all of it. (The paper's released code lets no gradient through
-the prefix of the triplet; Eq. 3 has no such stop, so there is none here.)
+question before them (or in the encoder) and gradients through all of it. (The paper's released code lets no
+gradient through the prefix of the triplet; Eq. 3 has no such stop, so there is none here.)
+
+h is what the language-model head is given: the last layer's hidden state, of the decoder where there are two halves.
+A T5 with tied embeddings scales it by d_model**-0.5 before, which no cosine notices.
 
 Shapes: B samples, T tokens, V vocabulary, D hidden size.
 """
@@ -61,22 +64,48 @@ def separate_passes(student: Student, samples: Sequence[LessonSample], margin: f
     return JointSums(language_model, triplet)
 
 
+def joined_pass(student: Student, samples: Sequence[LessonSample], margin: float) -> JointSums:
+    """What `separate_passes` gives, in one pass of all texts: one call of the model, whatever the samples are."""
+    triplets = [sample for sample in samples if sample.is_triplet]
+    texts = [sample.anchor for sample in samples]
+    texts += [sample.positive for sample in triplets if sample.positive]
+    texts += [sample.negative for sample in triplets if sample.negative]
+    batch = pad(texts, student.pad_id, student.device)
+    anchors = len(samples)
+    hidden_BTD, logits_BTV = _hidden_and_logits(student, batch, anchors)
+    language_model = language_model_loss(logits_BTV, batch.token_BT[:anchors], batch.weight_BT[:anchors])
+    state_BD = _at_last(hidden_BTD, batch)
+    rows = [row for row, sample in enumerate(samples) if sample.is_triplet]
+    positive_BD, negative_BD = state_BD[anchors:].chunk(2) if rows else (state_BD[rows], state_BD[rows])
+    return JointSums(language_model, triplet_loss(state_BD[rows], positive_BD, negative_BD, margin))
+
+
 def _final_states(student: Student, samples: Sequence[Sample]) -> Tensor:
-    """h of each sample, [B, D]; the base model, since no loss reads these logits."""
+    """h of each sample, [B, D]; by the base model where that gives it, since no loss reads these logits."""
     batch = pad(samples, student.pad_id, student.device)
-    output = student.model.base_model(input_ids=batch.token_BT, attention_mask=batch.attention_BT, use_cache=False)
+    if student.is_encoder_decoder:
+        return _at_last(_hidden_and_logits(student, batch)[0], batch)
+    output = student.model.base_model(**batch.inputs, use_cache=False)
     return _at_last(output.last_hidden_state, batch)
 
 
-def _hidden_and_logits(student: Student, batch: Batch) -> tuple[Tensor, Tensor]:
-    """The last layer's hidden states [B, T, D], which the head is given, and the logits [B, T, V] of one pass."""
+def _hidden_and_logits(student: Student, batch: Batch, predicting: int | None = None) -> tuple[Tensor, Tensor]:
+    """The last layer's hidden states [B, T, D], which the head is given, and the logits [B, T, V] of one pass.
+
+    predicting: so many first rows have logits; None: all.
+    """
     head: Any = student.model.get_output_embeddings()
     hidden: list[Tensor] = []
+
+    def keep(module: object, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        hidden.append(arguments[0])
+        return (arguments[0][:predicting], *arguments[1:])
+
     # A hook of our own: `output_hidden_states` would leave the library's hooks in the layers for good, and they keep
     # what is compiled later from being compiled in one piece.
-    handle = head.register_forward_pre_hook(lambda module, arguments: hidden.append(arguments[0]))
+    handle = head.register_forward_pre_hook(keep)
     try:
-        output = student.model(input_ids=batch.token_BT, attention_mask=batch.attention_BT, use_cache=False)
+        output = student.model(**batch.inputs, use_cache=False)
     finally:
         handle.remove()
     return hidden[0], output.logits

@@ -30,6 +30,7 @@ _ENDS = (
 )
 _PADDING = re.compile(r"[<\[]\|?(?:\w*_)?pad(?:ding)?_?\d*\|?[>\]]", re.IGNORECASE)
 _RESERVED = re.compile(r"[<\[].*(?:reserved|unused).*[>\]]", re.IGNORECASE)
+_SENTINEL = re.compile(r"<extra_id_\d+>")  # stands for what is left out of a text: a T5 has learnt to read and write it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class SpecialTokens:
     eos_id: int
     bos: tuple[int, ...]
     stop_ids: tuple[int, ...]
+    decoder_start: tuple[int, ...] = ()
+    suffix: tuple[int, ...] = ()
 
 
 def repair_special_tokens(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> SpecialTokens:
@@ -50,28 +53,55 @@ def repair_special_tokens(name: str, model: PreTrainedModel, tokenizer: PreTrain
     none, the tokenizer's, else the template's. A token with which the template opens a turn never is the end.
     Generation also stops at all others of these, and at tokens known by name for an end.
     Padding: the tokenizer's, unless it ends or begins a text; else a spare token of the vocabulary (named as
-    padding, reserved, unknown, any other special one); else a new token "<|pad|>".
-    The generation config keeps nothing else: a recipe says how to sample, not the model's file.
+    padding, reserved, unknown, any other special one); else a new token "<|pad|>". A T5's decoder starts with its
+    padding, which is in no mask's way: padding is told by masks alone.
+    The generation config keeps nothing else, but for what an encoder-decoder model's decoder starts with: a recipe
+    says how to sample, not the model's file.
 
-    Raises: StudentError if no end token can be found.
+    Raises: StudentError if no end token can be found, or nothing that a decoder behind an encoder starts with.
     """
-    opening, closing = _turn_tokens(tokenizer)
+    opening, closing = turn_tokens(tokenizer)
     eos_id, stop_ids = _end_tokens(name, model, tokenizer, opening, closing)
-    bos = _beginning(tokenizer)
+    bos, suffix = affixes(tokenizer)
     begins = {tokenizer.bos_token_id} if isinstance(tokenizer.bos_token_id, int) else set()
     pad_id = _padding(model, tokenizer, {*stop_ids, *bos, *opening, *begins})
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(eos_id)
     tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad_id)
     tokenizer.padding_side = "left"  # as plain `generate` needs it
+    start = {}
+    if getattr(model.config, "is_encoder_decoder", False):
+        tokenizer.padding_side = "right"  # an encoder may count its positions from the first token, padding included
+        start = _decoder_start(name, model, bos)
     model.config.eos_token_id = eos_id
     model.config.pad_token_id = pad_id
     model.generation_config = GenerationConfig(
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=list(stop_ids), pad_token_id=pad_id
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=list(stop_ids), pad_token_id=pad_id, **start
     )
-    return SpecialTokens(pad_id, eos_id, bos, stop_ids)
+    if not start:
+        return SpecialTokens(pad_id, eos_id, bos, stop_ids)
+    decoder_start = (start["decoder_start_token_id"], *bos)
+    return SpecialTokens(pad_id, eos_id, bos, stop_ids, decoder_start, suffix)
 
 
-def _turn_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[set[int], int | None]:
+def _decoder_start(name: str, model: PreTrainedModel, bos: tuple[int, ...]) -> dict[str, int]:
+    """What plain `generate` has to know to start a decoder: its first token, and the one that begins a text, if any."""
+    generation, config = model.generation_config, model.config
+    for owner, key in (
+        (generation, "decoder_start_token_id"),
+        (config, "decoder_start_token_id"),
+        (generation, "bos_token_id"),
+        (config.get_text_config(), "bos_token_id"),
+    ):
+        token = getattr(owner, key, None)
+        if isinstance(token, int):
+            # Without it such a model (BART) would have to learn to write its own beginning of text.
+            return {"decoder_start_token_id": token} | ({"forced_bos_token_id": bos[0]} if len(bos) == 1 else {})
+    raise StudentError(
+        f"{name} does not say what its decoder starts with. Set decoder_start_token_id in its generation_config.json."
+    )
+
+
+def turn_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[set[int], int | None]:
     """The special tokens that open the assistant's turn in the chat template, and the one that closes it."""
     if not tokenizer.chat_template:
         return set(), None
@@ -124,12 +154,13 @@ def _as_list(tokens: object) -> list[int]:
     return [token for token in values if isinstance(token, int)]
 
 
-def _beginning(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """What the tokenizer puts before a text, whatever it may put behind it."""
+def affixes(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What the tokenizer puts before a text, and what behind it."""
     bare = tokenizer("text", add_special_tokens=False)["input_ids"]
     whole = tokenizer("text")["input_ids"]
     starts = (start for start in range(len(whole)) if whole[start : start + len(bare)] == bare)
-    return tuple(whole[: next(starts, 0)])
+    start = next(starts, 0)
+    return tuple(whole[:start]), tuple(whole[start + len(bare) :])
 
 
 def _padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, taken: set[int]) -> int:
@@ -141,6 +172,7 @@ def _padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, taken: 
     if isinstance(tokenizer.pad_token_id, int) and free(tokenizer.pad_token_id):
         return tokenizer.pad_token_id
     vocabulary = sorted((token, text) for text, token in tokenizer.get_vocab().items())
+    taken = taken | {token for token, text in vocabulary if _SENTINEL.fullmatch(text)}
     for pattern in (_PADDING, _RESERVED):
         named = [(len(text), token) for token, text in vocabulary if pattern.fullmatch(text) and free(token)]
         if named:

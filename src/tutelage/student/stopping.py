@@ -28,6 +28,7 @@ NEXT_QUESTION = "\nQuestion:"
 """How a question that is invented begins, as a rule: always an answer's end, though not the only one."""
 
 _NEXT_QUESTION = re.compile(r"(?:^|\n)[^\S\n]*Question:")
+_NEXT_QUESTION_IN_LINE = re.compile(r"(?:^|\s)\s*Question:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +56,27 @@ def answer_end(text: str) -> int | None:
     return min(ends, default=None)
 
 
+def answer_end_in_line(text: str) -> int | None:
+    """`answer_end` for a student that writes no line ends: where it invents a new question.
+
+    Its "Answer: ..." has no line that could end; it goes on to the end token or to that question.
+    """
+    found = _NEXT_QUESTION_IN_LINE.search(text)
+    return found.start() if found else None
+
+
 class EndRule:
-    """Where a sequence of new tokens ends: at one of `stop_ids`, or where `complete` finds the answer complete."""
+    """Where a sequence of new tokens ends: at one of `stop_ids`, or where `complete` finds the answer complete.
+
+    `answer_end` gives way to `answer_end_in_line` where the tokenizer knows no line ends.
+    """
 
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, stop_ids: Sequence[int], complete: Complete | None = answer_end
     ) -> None:
         self.tokenizer = tokenizer
         self.stop_ids = frozenset(stop_ids)
-        self.complete = complete
+        self.complete = answer_end_in_line if complete is answer_end and not writes_lines(tokenizer) else complete
         self.telling = frozenset() if complete is None else telling_tokens(tokenizer)
         self.joins = joins_bytes(tokenizer)
 
@@ -140,6 +153,11 @@ def decode(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int]) -> str:
 def joins_bytes(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether the text of tokens is what their bytes come to, one token's behind the other's, and nothing else."""
     return isinstance(getattr(getattr(tokenizer, "backend_tokenizer", None), "decoder", None), decoders.ByteLevel)
+
+
+def writes_lines(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a line end is a token, or a part of one. A T5's SentencePiece makes it a space."""
+    return "\n" in decode(tokenizer, tokenizer("one\ntwo", add_special_tokens=False)["input_ids"])
 
 
 @lru_cache(maxsize=4)

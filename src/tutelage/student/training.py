@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from transformers import get_scheduler
 
+from tutelage import distributed
 from tutelage.config import StudySettings
 from tutelage.seeds import derive_seed
 from tutelage.student.batching import count_batches, plan_epoch
@@ -77,12 +78,17 @@ def study(
         number, ready = done, next(prepared, None)
         while ready is not None:
             number, (epoch, batch) = number + 1, ready
-            torch.manual_seed(derive_seed(seed, "dropout", number))
+            torch.manual_seed(_dropout_seed(seed, number))
             taken = take_step.take(batch, rates(number))
             ready = next(prepared, None)  # on the host, while the device works
             on_step(_record(batch, taken.losses(), settings, number, epoch, rates(number)))
             if number % settings.checkpoint_steps == 0 and number < total:
                 save_checkpoint(checkpoint, student, take_step.optimizer, number, fingerprint)
+
+
+def _dropout_seed(seed: int, step: int) -> int:
+    rank = distributed.rank()  # what each drops is its own
+    return derive_seed(seed, "dropout", step, *([rank] if rank else []))
 
 
 def _record(
@@ -129,7 +135,7 @@ def _learning_rates(
 
 def _fingerprint(lesson: Sequence[LessonSample], settings: StudySettings, learning_rate: float, seed: int) -> str:
     # How often to save and how much fits in memory change no result, so they may change on resuming.
-    free = {"checkpoint_steps", "micro_batch_size", "gradient_checkpointing"}
+    free = {"checkpoint_steps", "micro_batch_size", "gradient_checkpointing", "sharding"}
     decisive = settings.model_dump(mode="json", exclude=free)
     digest = hashlib.sha256(json.dumps([decisive, learning_rate, seed]).encode())
     digest_of = cache(_digest)  # a text is an anchor here, a positive there; kept no longer than this
@@ -142,4 +148,5 @@ def _fingerprint(lesson: Sequence[LessonSample], settings: StudySettings, learni
 
 def _digest(text: Sample) -> bytes:
     whole = array.array("q", [*text.token_ids, text.last]).tobytes() + array.array("d", text.weights).tobytes()
+    whole += array.array("q", text.source_ids).tobytes()
     return hashlib.sha256(whole).digest()

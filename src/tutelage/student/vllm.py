@@ -18,7 +18,7 @@ from tutelage.errors import StudentError
 from tutelage.student.drawing import Drawing, Sampling
 from tutelage.student.memory import release
 from tutelage.student.model import Student, save_student
-from tutelage.student.sampling import Finished, check_lengths, encode_prompts, plan_sittings
+from tutelage.student.sampling import Finished, Further, check_lengths, encode_prompts, plan_sittings
 from tutelage.student.stopping import NEXT_QUESTION, Complete, Completion, EndRule, answer_end
 
 _SEQUENCES = 1024
@@ -29,7 +29,7 @@ class VllmAnswerer:
     """As `sampling.Answerer`, within sampling noise: the same prompt and seed draw other answers than there.
 
     It loads the student anew, from a folder that is written for it and gone afterwards.
-    Raises: StudentError if vLLM is not installed, or a prompt is empty or too long.
+    Raises: StudentError if vLLM is not installed or runs no such student, or a prompt is empty or too long.
     """
 
     def __init__(
@@ -43,6 +43,11 @@ class VllmAnswerer:
         complete: Complete | None = answer_end,
         batch_size: int | None = None,
     ) -> None:
+        if student.is_encoder_decoder:
+            raise StudentError(
+                'student.engine is "vllm", which runs no encoder-decoder models such as this student '
+                f'({student.model.config.model_type}). Take student.engine="built-in".'
+            )
         self._vllm = _import()
         self._student = student
         self._prompts = encode_prompts(student, prompts)
@@ -60,8 +65,10 @@ class VllmAnswerer:
         """As Answers."""
         return self._sittings
 
-    def answer(self, sitting: Sequence[int], finished: Finished | None = None) -> list[list[Completion]]:
-        """As Answers; it tells of all prompts at the end."""
+    def answer(
+        self, sitting: Sequence[int], finished: Finished | None = None, further: Further | None = None
+    ) -> list[list[Completion]]:
+        """As Answers; it tells of all prompts at the end, and asks for further ones then."""
         if self._model is None:
             self._model = self._load()
         outputs = self._model.generate(
@@ -76,6 +83,8 @@ class VllmAnswerer:
             if finished is not None:
                 finished(prompt, completions)
             answers.append(completions)
+        while further is not None and (more := further()):
+            self.answer(more, finished)
         return answers
 
     def release(self) -> None:

@@ -74,10 +74,13 @@ class Counting:
     lag=st.integers(0, 2),
     samples=st.integers(1, 3),
     limit=st.integers(1, 10),
+    given=st.integers(0, 24),
+    size=st.integers(1, 5),
 )
 def test_every_request_gets_its_tokens_once(
-    lengths: list[int], slots: int, chunk: int, lag: int, samples: int, limit: int
+    lengths: list[int], slots: int, chunk: int, lag: int, samples: int, limit: int, given: int, size: int
 ) -> None:
+    """given: requests at the start; the others are asked for in parts of a size."""
     requests = [Request(place // samples, place % samples) for place in range(len(lengths))]
     wanted = dict(zip(requests, lengths, strict=True))
     decoder = Counting(slots, chunk, lag, compact=lag == 0, lengths=wanted)
@@ -87,7 +90,13 @@ def test_every_request_gets_its_tokens_once(
         assert request not in done
         done[request] = tokens
 
-    Scheduler(decoder, requests, limit, lambda: lambda tokens: tokens[-1] == END, keep).run()
+    others = [requests[start : start + size] for start in range(given, len(requests), size)]
+
+    def more() -> list[Request]:
+        assert len(decoder.places) - len(done) < slots  # there is room for one at least
+        return others.pop(0) if others else []
+
+    Scheduler(decoder, requests[:given], limit, lambda: lambda tokens: tokens[-1] == END, keep, more).run()
     assert decoder.entered == requests
     assert decoder.unread == 0
     for request, length in wanted.items():

@@ -17,6 +17,8 @@ from transformers import (
     GPT2LMHeadModel,
     GPTJConfig,
     GPTJForCausalLM,
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
     GraniteConfig,
@@ -100,8 +102,21 @@ PACKED: dict[str, Callable[[], PreTrainedModel]] = {
 }
 """Those that take a tree mask."""
 
-SEPARATE: dict[str, Callable[[], PreTrainedModel]] = {
+
+def _gpt_neo(layers: str, window: int) -> PreTrainedModel:
+    shape = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_layers": 2, "num_heads": 4, "initializer_range": 0.3}
+    special = {"bos_token_id": None, "eos_token_id": 0, "max_position_embeddings": 512, "window_size": window}
+    return GPTNeoForCausalLM(GPTNeoConfig(**shape, **special, attention_types=[[["global", layers], 1]]))  # type: ignore[arg-type]
+
+
+OWN_ATTENTION: dict[str, Callable[[], PreTrainedModel]] = {
     "GPT-J": lambda: GPTJForCausalLM(GPTJConfig(**GPT, rotary_dim=4)),
+    "GPT-Neo, global layers": lambda: _gpt_neo("global", 8),
+}
+"""Those that keep an attention of their own, which adds the tree mask to its scores."""
+
+SEPARATE: dict[str, Callable[[], PreTrainedModel]] = {
+    "GPT-Neo, a local layer": lambda: _gpt_neo("local", 256),
     "Bloom, slopes for positions": lambda: BloomForCausalLM(
         BloomConfig(
             vocab_size=VOCABULARY,
@@ -116,7 +131,7 @@ SEPARATE: dict[str, Callable[[], PreTrainedModel]] = {
         )
     ),
 }
-"""Those that do not."""
+"""Those that take none."""
 
 
 def make_student(make: Callable[[], PreTrainedModel]) -> Student:

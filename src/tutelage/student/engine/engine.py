@@ -19,7 +19,7 @@ from tutelage.student.engine.decoder import EagerDecoder, Work
 from tutelage.student.engine.flex import BLOCK, compiled_join
 from tutelage.student.engine.graph import GraphDecoder
 from tutelage.student.engine.probe import check
-from tutelage.student.engine.scheduler import Ends, Request, Scheduler
+from tutelage.student.engine.scheduler import Ends, More, Request, Scheduler
 from tutelage.student.memory import free_memory, slots_that_fit
 
 _SMALLEST_HEAD = 16  # dimensions, for FlexAttention's kernels
@@ -86,11 +86,12 @@ class Engine:
         requests: Sequence[Request],
         watch: Callable[[], Ends],
         done: Callable[[Request, list[int]], None],
+        more: More | None = None,
     ) -> None:
         """As `Scheduler`. Raises: what says that memory is out; what is done then, is done."""
         limit = self._decoder.work.drawing.max_new_tokens
         with _current(self._model.device), slots_attention(self._model):
-            Scheduler(self._decoder, requests, limit, watch, done).run()
+            Scheduler(self._decoder, requests, limit, watch, done, more).run()
 
     def _encode_prefix(self, prompt: Sequence[int], reach: int) -> SlotCache:
         # One token at least, even if none is kept: it shows the shapes of keys and values.

@@ -18,6 +18,9 @@ Chunk = Callable[[], Sequence[Sequence[int]]]
 Ends = Callable[[Sequence[int]], bool]
 """Whether a sequence ends with the newest of its tokens."""
 
+More = Callable[[], Sequence["Request"]]
+"""Gives further requests where slots would stand empty; none if there are no more."""
+
 
 class Request(NamedTuple):
     """A sequence to be made: which sample of which prompt."""
@@ -68,6 +71,7 @@ class Scheduler:
 
     limit: new tokens at most, 1 at least. watch: gives what tells of one sequence, token by token, whether it ends.
     done: called once for each request with its tokens, up to and with the one that ended it, as soon as it is known.
+    more: where requests come from once those given are all under way.
     """
 
     def __init__(
@@ -77,12 +81,14 @@ class Scheduler:
         limit: int,
         watch: Callable[[], Ends],
         done: Callable[[Request, list[int]], None],
+        more: More | None = None,
     ) -> None:
         self._decoder = decoder
         self._waiting = deque(requests)
         self._limit = limit
         self._watch = watch
         self._done = done
+        self._more = more
         self._slots: list[_Sequence | None] = [None] * decoder.slots
         self._launched: deque[tuple[Chunk, list[tuple[int, _Sequence]]]] = deque()
 
@@ -104,14 +110,25 @@ class Scheduler:
     def _refill(self) -> None:
         """Lets sequences in, not one by one: encoding a few prompts costs hardly more than encoding one."""
         free = [slot for slot, sequence in enumerate(self._slots) if sequence is None]
+        some = max(1, len(self._slots) // 8)
+        if len(free) >= some:
+            self._ask_for(len(free))
         entering = min(len(free), len(self._waiting))
-        enough = min(max(1, len(self._slots) // 8), len(self._waiting))
+        enough = min(some, len(self._waiting))
         if entering == 0 or (entering < enough and len(free) < len(self._slots)):
             return
         entries = [(slot, self._waiting.popleft()) for slot in free[:entering]]
         self._decoder.enter(entries)
         for slot, request in entries:
             self._slots[slot] = _Sequence(request, self._watch())
+
+    def _ask_for(self, count: int) -> None:
+        """Has that many requests wait, if there are so many; no more, since others may take them who are free."""
+        while self._more is not None and len(self._waiting) < count:
+            new = self._more()
+            self._waiting.extend(new)
+            if not new:
+                self._more = None
 
     def _launch(self, running: list[tuple[int, _Sequence]]) -> None:
         chunk = self._decoder.launch(running[-1][0] + 1)

@@ -76,6 +76,12 @@ def dense_mask(tree: Tree, device: torch.device, window: int | None = None) -> T
     return seen.sees(place_N[:, None], place_N[None], window)[None, None]
 
 
+def additive_mask(tree: Tree, device: torch.device, window: int | None = None) -> Tensor:
+    """The same to be added to scores, float32: 0 where a token may attend, −∞ elsewhere."""
+    seen = dense_mask(tree, device, window)
+    return torch.zeros(seen.shape, device=device).masked_fill(~seen, -torch.inf)
+
+
 def group_sizes(tree: Tree) -> tuple[int, ...]:
     """Tokens of the root, then of all segments of each question: what `tree_sdpa` takes one at a time."""
     root, *others = tree.segments
@@ -210,13 +216,14 @@ def masks_by_layer(model: PreTrainedModel, longest: int, build: Any) -> Any:
     """
     config = model.config.get_text_config()
     window: int | None = getattr(config, "sliding_window", None)
-    types = set(getattr(config, "layer_types", None) or ())
-    if unknown := types - {"full_attention", "sliding_attention"}:
+    # GPT-Neo calls them otherwise. Its local layers mask by place, of which a tree's tokens have others.
+    types = set(getattr(config, "layer_types", None) or getattr(config, "attention_layers", None) or ())
+    if unknown := types - {"full_attention", "sliding_attention", "global"}:
         raise UnknownLayerError(f"layers of type {', '.join(sorted(unknown))}")
     if window is None or window >= longest:
         return build(None)
     if not types or types == {"sliding_attention"}:
         return build(window)
-    if types == {"full_attention"}:
+    if types <= {"full_attention", "global"}:
         return build(None)
     return {"full_attention": build(None), "sliding_attention": build(window)}

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import torch
 import torch._dynamo
 from torch import Tensor
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from tutelage.student.attention import exchanged_attention
 from tutelage.student.gradient_checkpointing import checkpoints_activations
@@ -26,7 +25,8 @@ from tutelage.student.packed.attention import BLOCK_TREE, Sight, masks_by_layer
 from tutelage.student.packed.blocks import BLOCK, Copies, TreeBlockMask, copied_sight, copies_for, tables_of
 from tutelage.student.packed.sums import Pack, chunk_for, cross_entropy, packed_sums
 from tutelage.student.packed.tree import Tree, plant
-from tutelage.student.separate import LessonSample
+from tutelage.student.separate import JointSums, LessonSample
+from tutelage.student.sharding import Root, layers_of
 
 
 def _copy(kept: Tensor, column: Tensor) -> None:
@@ -136,11 +136,15 @@ class Replay:
     Of a small student the first pack of a size runs as it is, the second is captured, and the others are replayed.
     Nothing is captured of a large one, which is not bound by launches, nor under gradient checkpointing. Its gradients
     need not stay in place then, and take the memory that the activations give back during the backward pass.
+    Nor is anything captured in shards, which have a root.
     """
 
-    def __init__(self, student: Student, margin: float, lambda_: float) -> None:
-        self._student, self._margin, self._lambda = student, margin, lambda_
-        self._small = sum(parameter.numel() for parameter in student.model.parameters()) < LAUNCH_BOUND
+    most_samples: int | None = None
+
+    def __init__(self, student: Student, margin: float, lambda_: float, root: Root | None = None) -> None:
+        self._student, self._margin, self._lambda, self._root = student, margin, lambda_, root
+        parameters = sum(parameter.numel() for parameter in student.model.parameters())
+        self._small = root is None and parameters < LAUNCH_BOUND
         self._captures: bool | None = None  # not known before the first pass
         self._buffers: dict[Size, Buffers] = {}
         self._graphs: dict[Size, torch.cuda.CUDAGraph] = {}
@@ -163,7 +167,7 @@ class Replay:
 
     def running(self) -> contextlib.AbstractContextManager[None]:
         """With FlexAttention and compiled layers."""
-        return compiled(self._student)
+        return compiled(self._student, around_hooks=self._root is None)
 
     def prepare(self, samples: Sequence[LessonSample]) -> Filled:
         """The samples as a tree, filled up, on the host."""
@@ -233,33 +237,42 @@ class Replay:
     def _pass(self, buffers: Buffers) -> None:
         # Without autocast's cache: cast weights would outlive the capture they were made in.
         with autocast(self._student.device, cache=False):
-            chunk = chunk_for(self._student)
-            sums = packed_sums(self._student, buffers.pack, self._margin, chunk, self._weighted_loss)
+            sums = self._sums(buffers) if self._root is None else self._root(lambda: self._sums(buffers))
         parts_2 = torch.stack([sums.language_model.total, sums.triplet.total]) * buffers.factor_2
         joint_loss(parts_2[0], parts_2[1], self._lambda).backward()
         self._parts_2.copy_(parts_2.detach())
 
+    def _sums(self, buffers: Buffers) -> JointSums:
+        chunk = chunk_for(self._student)
+        return packed_sums(self._student, buffers.pack, self._margin, chunk, self._weighted_loss)
+
 
 @contextlib.contextmanager
-def compiled(student: Student) -> Iterator[None]:
-    """The student with FlexAttention and its layers compiled, one compilation for all of them; afterwards as before."""
+def compiled(student: Student, around_hooks: bool = True) -> Iterator[None]:
+    """The student with FlexAttention and its layers compiled, one compilation for all of them; afterwards as before.
+
+    around_hooks: a layer with its hooks; without, only what is in between, as layers in shards need it.
+    """
     layers = decoder_layers(student)
     # All modules share one code object, so all compiled models of a process share its limit, which is eight.
     limit = torch._dynamo.config.patch(recompile_limit=64)
     with exchanged_attention(student.model, BLOCK_TREE), limit:
-        for layer in layers:
-            layer.compile(dynamic=True, fullgraph=True)  # in parts, FlexAttention would run uncompiled
+        for layer in layers:  # whole: in parts, FlexAttention would run uncompiled
+            if around_hooks:
+                layer.compile(dynamic=True, fullgraph=True)
+            else:
+                layer.forward = torch.compile(layer.forward, dynamic=True, fullgraph=True)
         try:
             yield
         finally:
             for layer in layers:
                 layer._compiled_call_impl = None
+                layer.__dict__.pop("forward", None)
 
 
 def decoder_layers(student: Student) -> list[torch.nn.Module]:
     """The repeated blocks of the model, as the library marks them. Raises: NotImplementedError if there are none."""
-    modules = student.model.base_model.modules()
-    layers: list[torch.nn.Module] = [module for module in modules if isinstance(module, GradientCheckpointingLayer)]
+    layers = layers_of(student.model.base_model)
     if not layers:
         raise NotImplementedError("the model has no layers that can be compiled one by one")
     return layers

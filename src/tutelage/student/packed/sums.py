@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from tutelage.student.gradient_checkpointing import checkpoints_activations
 from tutelage.student.losses import Sum, triplet_loss
 from tutelage.student.model import Student
-from tutelage.student.packed.attention import dense_mask, group_sizes, masks_by_layer
+from tutelage.student.packed.attention import additive_mask, dense_mask, group_sizes, masks_by_layer
 from tutelage.student.packed.tree import Tree, plant
 from tutelage.student.separate import JointSums, LessonSample
 
@@ -57,12 +57,14 @@ class Pack:
     whole_K: Tensor
 
 
-def packed_passes(student: Student, samples: Sequence[LessonSample], margin: float) -> JointSums:
+def packed_passes(
+    student: Student, samples: Sequence[LessonSample], margin: float, own_attention: bool = False
+) -> JointSums:
     """What `separate_passes` gives, by scaled dot product attention; the model's attention must be TREE.
 
-    Raises: UnknownLayerError if the model has layers without a tree mask.
+    own_attention: as for `pack`. Raises: UnknownLayerError if the model has layers without a tree mask.
     """
-    return packed_sums(student, pack(student, plant(samples)), margin, chunk_for(student))
+    return packed_sums(student, pack(student, plant(samples), own_attention), margin, chunk_for(student))
 
 
 def chunk_for(student: Student) -> int:
@@ -70,18 +72,18 @@ def chunk_for(student: Student) -> int:
     return SMALL_CHUNK if checkpoints_activations(student.model) else CHUNK
 
 
-def pack(student: Student, tree: Tree) -> Pack:
-    """The tree for scaled dot product attention."""
+def pack(student: Student, tree: Tree, own_attention: bool = False) -> Pack:
+    """The tree for scaled dot product attention; or for a model's own attention that adds the mask to its scores."""
     device = student.device
 
     def mask(window: int | None) -> Tensor:
-        return dense_mask(tree, device, window)
+        return (additive_mask if own_attention else dense_mask)(tree, device, window)
 
     return Pack(
         tree.token_N[None].to(device),
         tree.position_N[None].to(device),
         masks_by_layer(student.model, tree.longest, mask),
-        {"tree_sizes": group_sizes(tree)},
+        {} if own_attention else {"tree_sizes": group_sizes(tree)},
         tree.source_M.to(device),
         tree.target_M.to(device),
         tree.weight_M.to(device),

@@ -1,0 +1,111 @@
+"""An exam on several ranks, timed: what benchmarks/exam.py runs for --ranks, each in a process on its own GPU."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+from exam_variants import TEMPERATURE, TOP_K, WARMING, ExamJob
+from measuring.models import load_model
+from measuring.processes import run_apart
+from measuring.prompts import make_prompts
+from measuring.timing import environment, peak_memory_gib, synchronize
+from tutelage import distributed
+from tutelage.rounds.answering import parts_for_ranks, slots_of_rank
+from tutelage.student.drawing import Sampling
+from tutelage.student.model import Student
+from tutelage.student.sampling import Answerer
+from tutelage.student.stopping import Completion
+
+
+@dataclass(frozen=True, slots=True)
+class RankJob:
+    """One rank of several. port: where they find each other."""
+
+    exam: ExamJob
+    rank: int
+    ranks: int
+    port: int
+
+
+def measure_ranks(exam: ExamJob, ranks: int, limit_seconds: float) -> dict[str, Any]:
+    """What all ranks together come to; or {"error": why} if one of them fails."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = int(listening.getsockname()[1])
+    jobs = [RankJob(exam, rank, ranks, port) for rank in range(ranks)]
+    with ThreadPoolExecutor(ranks) as pool:
+        results = list(
+            pool.map(lambda job: run_apart(f"rank {job.rank} of {ranks}", measure_rank, job, limit_seconds), jobs)
+        )
+    failed = [result for result in results if "error" in result]
+    return failed[0] if failed else results[0]
+
+
+def measure_rank(job: RankJob) -> dict[str, Any]:
+    """New tokens a second of all ranks, from the moment that all are warm until the last is done."""
+    os.environ |= {"RANK": str(job.rank), "LOCAL_RANK": str(job.rank), "WORLD_SIZE": str(job.ranks)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(job.port), "LOCAL_WORLD_SIZE": str(job.ranks)}
+    cpu = job.exam.device == "cpu"
+    with distributed.joined(cpu=cpu):
+        exam = job.exam if cpu else replace(job.exam, device=f"cuda:{job.rank}")
+        return _measure(exam, load_model(exam.model, exam.device))
+
+
+def _measure(exam: ExamJob, student: Student) -> dict[str, Any]:
+    began = time.perf_counter()
+    prompts = make_prompts(student, exam.model, exam.questions, exam.demonstrations, exam.seed, exam.data)
+    several = distributed.world_size() > 1
+    slots = slots_of_rank(len(prompts) * exam.samples, exam.slots, student.device) if several else exam.slots
+    sampling = Sampling(TEMPERATURE, TOP_K, None, exam.new_tokens)
+    answerer = Answerer(student, prompts, sampling, samples=exam.samples, seeds=range(len(prompts)), batch_size=slots)
+    answerer.answer(range(min(len(prompts), WARMING)))
+    synchronize(student.device)
+    distributed.barrier()
+    warm = time.perf_counter()
+    tokens, done = (_share if several else _all)(answerer)
+    synchronize(student.device)
+    own_seconds = time.perf_counter() - warm
+    distributed.barrier()
+    seconds = time.perf_counter() - warm
+    shares = distributed.gather([tokens, done, round(own_seconds, 3)])
+    memory, reserved = peak_memory_gib(student.device)
+    total = sum(share[0] for share in shares)
+    return {
+        "tokens": total,
+        "sequences_done": sum(share[1] for share in shares),
+        "seconds": round(seconds, 3),
+        "tokens_per_second": round(total / seconds, 1),
+        "before_seconds": round(warm - began, 2),
+        "tokens_of_ranks": [share[0] for share in shares],
+        "seconds_of_ranks": [share[2] for share in shares],
+        "slots": None if answerer.engine is None else answerer.engine.slots,
+        "memory_gib": round(memory, 3),
+        "reserved_gib": round(reserved, 3),
+        "environment": environment(student.device),
+    }
+
+
+def _all(answerer: Answerer) -> tuple[int, int]:
+    """As a rank that is alone: tokens and sequences."""
+    answers = [one for sitting in answerer.sittings for one in answerer.answer(sitting)]
+    return sum(one.tokens for completions in answers for one in completions), sum(map(len, answers))
+
+
+def _share(answerer: Answerer) -> tuple[int, int]:
+    """As one of several ranks, which take parts until there are no more: tokens and sequences."""
+    order = [prompt for sitting in answerer.sittings for prompt in sitting]
+    parts, claims = parts_for_ranks(order, answerer.sittings), distributed.Claims()
+    answers: list[Sequence[Completion]] = []
+
+    def further() -> Sequence[int]:
+        number = claims.next()
+        return parts[number] if number < len(parts) else ()
+
+    answerer.answer((), lambda _prompt, completions: answers.append(completions), further)
+    return sum(one.tokens for completions in answers for one in completions), sum(map(len, answers))

@@ -1,0 +1,146 @@
+"""A student in shards: every rank holds a part of each weight, and layers are put together when they are used (FSDP2).
+
+For students that do not fit one card. All calls of the model go through a `Root`, which puts together what is no
+layer's: the embeddings, the last norm and the head, tied or not. Every rank takes part in every pass, so passes are
+one forward each, and a rank without samples goes along with one that weighs nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
+from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from tutelage import distributed
+from tutelage.config import StudySettings
+from tutelage.errors import RecipeError, StudentError
+from tutelage.student.model import Student
+
+Result = TypeVar("Result")
+
+
+class Root(nn.Module):
+    """Around a model: whatever calls parts of it does so in here, where its shards are put together."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, work: Callable[[], Result]) -> Result:
+        """What `work` gives: tensors, in tuples if they are several."""
+        return work()
+
+
+def is_wanted(settings: StudySettings) -> bool:
+    """Whether a study shards its student: by the recipe or by the configuration of `accelerate launch`.
+
+    Raises: RecipeError for a configuration that is not supported.
+    """
+    if distributed.world_size() == 1:
+        return False
+    if _is_set("ACCELERATE_USE_DEEPSPEED"):
+        raise RecipeError(
+            "accelerate is set up for DeepSpeed, which Tutelage does not drive. Set it up for FSDP, version 2 "
+            '(`accelerate config`), or launch without it and put sharding = "full" under [study] of the recipe.'
+        )
+    if not _is_set("ACCELERATE_USE_FSDP"):
+        return settings.sharding == "full"
+    if os.environ.get("FSDP_VERSION", "1") != "2":
+        raise RecipeError("accelerate is set up for FSDP, version 1. Set fsdp_version: 2 in its configuration.")
+    return True
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() in ("1", "true", "yes")
+
+
+def shard(root: Root, device: torch.device) -> None:
+    """Leaves of each weight this rank's part, on the device; the model may lie on the CPU until then.
+
+    Raises: StudentError for a quantized model.
+    """
+    if getattr(root.model, "is_quantized", False):
+        raise StudentError('A quantized student cannot be sharded. Take study.sharding = "none".')
+    mesh = init_device_mesh(device.type, (distributed.world_size(),))
+    # As autocast does without shards: linear layers in bfloat16, all else in float32, gradients summed in float32.
+    low = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else None
+    policy = MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32, cast_forward_inputs=False)
+    for layer in layers_of(root.model):
+        fully_shard(layer, mesh=mesh, mp_policy=policy)
+    fully_shard(root, mesh=mesh, mp_policy=replace(policy, param_dtype=None))
+    for module in root.modules():
+        if isinstance(module, FSDPModule):
+            module.set_gradient_divide_factor(1.0)  # sums, not means: see losses.py
+            module.set_force_sum_reduction_for_comms(True)
+
+
+def forget_pass(root: Root) -> None:
+    """Makes a model in shards ready for another pass after one that failed, on all ranks, at whatever place."""
+    for module in root.modules():
+        if isinstance(module, FSDPModule):
+            for parameter in module.parameters():
+                parameter.grad = None
+    # What the end of a backward pass does, which a failed one never comes to; there is no public name for it.
+    fully_shard.state(root)._root_post_backward_final_callback()  # type: ignore[attr-defined]
+    for module in root.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
+
+
+def layers_of(model: nn.Module) -> list[nn.Module]:
+    """The repeated blocks of the model, as the library marks them."""
+    return [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+
+
+def where_it_lies(student: Student) -> Student:
+    """The student on the device that its weights are on, which need not be that of its study yet."""
+    return replace(student, device=next(student.model.parameters()).device)
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A tensor put together from all ranks' shards, on every rank; itself if it is in no shards."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def own_rows(tensor: Tensor) -> slice | None:
+    """Which rows of a sharded tensor are this rank's; None if it is in no shards."""
+    if not isinstance(tensor, DTensor):
+        return None
+    rows = tensor.shape[0]
+    chunk = -(-rows // tensor.device_mesh.size())
+    start = min(rows, chunk * tensor.device_mesh.get_local_rank())
+    return slice(start, min(rows, start + chunk))
+
+
+def own_part(tensor: Tensor) -> Tensor:
+    """This rank's rows of a tensor; itself if it is in no shards."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def is_sharded(model: PreTrainedModel) -> bool:
+    """Whether it lies in shards."""
+    return any(isinstance(parameter, DTensor) for parameter in model.parameters())
+
+
+def gather_weights(model: PreTrainedModel) -> dict[str, Tensor]:
+    """A sharded model's whole weights on the CPU of the leader, for `save_pretrained(state_dict=...)`.
+
+    All ranks call it; the others get nothing. One weight at a time is whole on the device.
+    """
+    return dict(_gathered(model.state_dict()))
+
+
+def _gathered(state: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    for name, tensor in state.items():
+        full = whole(tensor.detach())
+        if distributed.is_leader():
+            yield name, full.cpu()

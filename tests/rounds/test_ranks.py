@@ -1,0 +1,99 @@
+"""Runs on several ranks: the same files as on one, whoever dies, and one message when something fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.killed import Kill, run_all
+from tutelage.workspace import read_json
+
+SMALL = (
+    "rounds.limit=1",
+    "task.train_questions=10",
+    "study.batch_size=4",
+    "study.checkpoint_steps=100",
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that sums come out alike, and two ranks have a core each."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def text_files(run: Path) -> dict[str, str]:
+    """The lines and tables of a run, but for times, what tells of the machine, and the numbers of a study."""
+    skip = {"journal.jsonl", "environment.json", "training.jsonl"}
+    found = {path.relative_to(run).as_posix(): path for path in run.rglob("*.json*") if path.name not in skip}
+    return {name: path.read_text() for name, path in sorted(found.items())}
+
+
+def losses(run: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (run / "round-1" / "training.jsonl").read_text().splitlines()]
+
+
+def test_ranks_do_what_one_does_whoever_dies_and_say_once_what_fails(recipe: Path, tmp_path: Path) -> None:
+    whole, two, cut = (tmp_path / name for name in ("whole", "two", "cut"))
+    learn, ranks = ["learn", str(recipe), *SMALL, "--out"], ["--gpus", "2"]
+    steps: list[tuple[list[str], Kill | None]] = [
+        ([*learn, str(whole)], None),
+        ([*learn, str(two), *ranks], None),
+        ([*learn, str(cut), *ranks], ("tutelage.rounds.answering._Grading.wait_for", 2, 1)),  # in the exam of round 1
+        (["resume", str(cut), *ranks], ("tutelage.student.stepping.StudyStep.take", 2, 1)),
+        (["resume", str(cut)], None),
+        ([*learn, str(tmp_path / "too-long"), *ranks, "evaluation.max_new_tokens=600"], None),
+        (["resume", str(whole), *ranks, "student.model=other"], None),
+        ([*learn, str(tmp_path / "odd"), *ranks], ("tutelage.rounds.answering._Grading.share", 1, 1, "Odd.")),
+    ]
+    codes, said = run_all(steps)
+    assert codes == [0, 0, 128 + 9, 128 + 9, 0, 2, 2, 2], said
+    assert said.count("rank 1 was killed by signal 9") == 2
+    assert said.count("do not fit the model's context") == 1  # though it fails on both
+    assert said.count("student.model cannot change") == 1
+    assert said.count("Error on rank 1: Odd.") == 1
+    assert said.count("Error") == 5
+    assert "Traceback" not in said
+    expected = text_files(whole)
+    for run in (two, cut):
+        assert text_files(run) == expected
+        assert losses(run) == pytest.approx(losses(whole), rel=1e-5)
+    assert read_json(two / "environment.json")["world_size"] == 2
+    assert '"stage": "study", "ranks": 2' in (cut / "journal.jsonl").read_text()
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "tutelage", *arguments]
+
+
+def test_ctrl_c_ends_all_ranks(recipe: Path, tmp_path: Path) -> None:
+    """Through the real launcher, with the exam so long that only Ctrl-C ends it."""
+    arguments = ["learn", str(recipe), "--out", str(tmp_path / "run"), "--gpus", "2", "exam.attempts=2000"]
+    process = subprocess.Popen(command(*arguments), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    wanted = tmp_path / "run" / "round-1" / "exam.jsonl.unfinished-1"
+    deadline = time.monotonic() + 120
+    while not wanted.is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.count("tutelage resume") == 1
+    assert "Traceback" not in errors
+    while _is_there(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _is_there(process.pid)
+
+
+def _is_there(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
