@@ -42,7 +42,8 @@ def write(recipe: Path, tmp_path: Path) -> Write:
             f'title = "Small"\ntable = "{table}"\nrecipe = "{recipe.name}"\nseeds = [1]\n{head}',
             f"overrides = {[*SMALL, *overrides]!r}",
             *(
-                f"[[rows]]\nname = {name!r}\nmethod = {method!r}\noverrides = {own!r}\npaper = {PAPER.get(name, name)!r}"
+                f"[[rows]]\nname = {name!r}\nmethod = {method!r}\noverrides = {own!r}\n"
+                f"paper = {PAPER.get(name, name)!r}"
                 for name, method, own in rows
             ),
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tutelage.comparisons.compare import compare, plan
 from tutelage.comparisons.compared import Compared
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import read_result
+from tutelage.comparisons.settings import ColumnSettings
 from tutelage.comparisons.sharing import taken_stages
 from tutelage.errors import RecipeError, WorkspaceError
 from tutelage.rounds.study import study
@@ -22,9 +24,6 @@ from tutelage.workspace import read_json
 
 LONG = ["exam.max_new_tokens=90", "evaluation.max_new_tokens=90"]
 """As long as the server's replies, which would be too long to be learned else."""
-
-
-PAPER_KEYS = 'paper = "svamp"\ncolumns = [{ paper = "770M" }]\n'
 
 
 def taken(run: Path) -> set[str]:
@@ -42,7 +41,7 @@ def test_what_a_row_shares_is_neither_done_nor_paid_again(write: Write, tmp_path
             ("heavy", "distillation", ["rounds.limit=1", "study.lambda=0.9"]),
             ("cot", "cot", ["teacher.replies=1"]),
         ]
-        settings, path = write(rows, *teacher, *prices, *LONG, "rounds.patience=9", head=PAPER_KEYS)
+        settings, path = write(rows, *teacher, *prices, *LONG, "rounds.patience=9", head='paper = "svamp"\n')
         compare(settings, path, tmp_path / "out")
         runs = {name: tmp_path / "out" / "runs" / name / "seed-1" for name, _, _ in rows}
         second = read_result(runs["multi"], "multi", "", 1, "distillation").round(2)
@@ -85,7 +84,9 @@ def check_tables(compared: Compared) -> None:
             "figure_5": {"lambda": [0.5, 0.9], "accuracy": {"svamp": [82.2, 77.2]}},
         }
     )
-    tables = {name: analyse(compared, paper)[0] for name, analyse in ANALYSES.items() if name in PAPERS}
+    sizes = compared.settings.model_copy(update={"columns": (ColumnSettings(paper="770M"),)})
+    tables = {name: ANALYSES[name](compared, paper)[0] for name in ("methods", "feedback", "rounds", "lambda")}
+    tables["students"] = ANALYSES["students"](replace(compared, settings=sizes), paper)[0]
     values = {
         name: [dict(zip(table.columns, [cell.value for cell in row], strict=True)) for row in table.rows]
         for name, table in tables.items()
@@ -105,9 +106,6 @@ def check_tables(compared: Compared) -> None:
     assert values["students"][2]["the paper's 770M"] == 13.3
     assert values["methods"][2]["the paper's svamp"] == 47.7
     assert values["methods"][0]["round kept"] == "0 of 2"
-
-
-PAPERS = ("methods", "feedback", "rounds", "lambda", "students")
 
 
 def test_a_comparison_goes_on_where_it_was_stopped(

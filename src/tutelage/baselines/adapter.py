@@ -20,7 +20,6 @@ def _play(run: Run) -> None:
 
 METHOD = Method(
     "adapter",
-    "LLM-Adapter",
     "Hu et al. 2023, arXiv 2304.01933",
     _play,
     decides=DECIDES,

@@ -117,7 +117,6 @@ def _play(run: Run) -> None:
 
 METHOD = Method(
     "answers",
-    "Student (w/ Fine-tuning)",
     "gold answers of the training split",
     _play,
     decides=("rounds.limit=1", "study.lambda=0.0"),

@@ -20,7 +20,6 @@ def _play(run: Run) -> None:
 
 METHOD = Method(
     "cot",
-    "CoT Fine-tuned",
     "Magister et al. 2023, arXiv 2212.08410",
     _play,
     decides=DECIDES,

@@ -15,4 +15,4 @@ def _play(run: Run) -> None:
     go_on(run)
 
 
-METHOD = Method("distillation", "Distillation", "arXiv 2310.13332", _play, stages=ALL)
+METHOD = Method("distillation", "arXiv 2310.13332", _play, stages=ALL)

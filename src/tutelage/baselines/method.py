@@ -17,7 +17,7 @@ ALL: frozenset[Stage] = frozenset(("exam", "mistakes", "feedback", "lesson", "st
 class Method:
     """A method by its name in a comparison file.
 
-    title: as Table 1 calls it. source: where it comes from. play: does all of it in a run that has been started, and
+    source: where it comes from. play: does all of it in a run that has been started, and
         skips what is done; afterwards the run has its outcome.json, or teacher.json where there is no student.
     decides: recipe keys, with their values, that make the method what it is.
     stages: those it has, evaluations of round 0 apart. own: those of them, or that evaluation, that it does in another
@@ -27,7 +27,6 @@ class Method:
     """
 
     name: str
-    title: str
     source: str
     play: Callable[[Run], None]
     decides: tuple[str, ...] = ()

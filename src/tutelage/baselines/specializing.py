@@ -45,8 +45,8 @@ def _play(run: Run) -> None:
 
 METHOD = Method(
     "specializing",
-    "Specializing",
-    "Fu et al. 2023, arXiv 2301.12726; without distribution matching",
+    "Fu et al. 2023, arXiv 2301.12726, but without distribution matching, for which no teacher here gives "
+    "log-probabilities over the student's vocabulary",
     _play,
     decides=DECIDES,
     stages=STAGES,

@@ -142,7 +142,6 @@ def _lesson(run: Run, number: int, corrections: Sequence[Correction]) -> list[Tr
 
 METHOD = Method(
     "star",
-    "STaR",
     "Zelikman et al. 2022, arXiv 2203.14465",
     _play,
     stages=ALL,

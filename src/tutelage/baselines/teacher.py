@@ -93,6 +93,4 @@ def _score(attempts: Sequence[Attempt], replies: Sequence[Reply], name: str) -> 
     }
 
 
-METHOD = Method(
-    "teacher", "Teacher LLM", "arXiv 2310.13332, few-shot", _play, own=frozenset(("evaluation",)), trains=False
-)
+METHOD = Method("teacher", "arXiv 2310.13332, few-shot", _play, own=frozenset(("evaluation",)), trains=False)

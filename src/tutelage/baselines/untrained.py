@@ -14,4 +14,4 @@ def _play(run: Run) -> None:
     hand_over(run, Decision(0, "it is not to be trained"), 0)
 
 
-METHOD = Method("untrained", "Student (w/o Fine-tuning)", "Brown et al. 2020", _play, asks=False, trains=False)
+METHOD = Method("untrained", "Brown et al. 2020", _play, asks=False, trains=False)

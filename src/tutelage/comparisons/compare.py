@@ -182,7 +182,7 @@ def _play(settings: ComparisonSettings, job: Job, given: Given, folder: Path, re
 
 def find_neighbours(folder: Path) -> list[Path]:
     """The runs of this comparison and of those in folders beside it."""
-    return sorted(path.parent for path in folder.parent.glob(f"*/runs/**/seed-*/{KEYS}"))
+    return sorted(path.parent for path in folder.resolve().parent.glob(f"*/runs/**/seed-*/{KEYS}"))
 
 
 def _check_same(run: Run, recipe: Recipe) -> None:

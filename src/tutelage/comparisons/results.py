@@ -191,7 +191,7 @@ def _teacher_use(path: Path) -> TeacherUse:
         sum(one.calls for one in used),
         sum(one.from_cache for one in used),
         _tokens(used),
-        sum((one.cost for one in used if one.cost is not None), Decimal(0)) if any(one.cost for one in used) else None,
+        sum(costs, Decimal(0)) if (costs := [one.cost for one in used if one.cost is not None]) else None,
     )
 
 

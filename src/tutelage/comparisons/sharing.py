@@ -48,7 +48,7 @@ def take_over(run: Run, method: Method, neighbours: Iterable[Path]) -> list[Take
     keys = stage_keys(run, method)
     untrained = untrained_key(run.recipe)
     folder = run.workspace.folder
-    others = [other for other in neighbours if other != folder]
+    others = [other for other in neighbours if other != folder.resolve()]
     write_json(folder / KEYS, {"untrained": untrained, **{_name(key): value for key, value in keys.items()}})
     if (same := find_untrained(run.recipe, others)) is not None:
         _link(same, run.round(0).student)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
-from tutelage.comparisons.compared import Compared
+from tutelage.comparisons.compared import Compared, table_of
 from tutelage.comparisons.effects import Effect, Right, accuracy_cell, effect, effect_cells, legend, round_cell
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RunResult, successes
@@ -37,14 +38,19 @@ def _table(compared: Compared, column: ColumnSettings, paper: Paper | None) -> T
     }
     if paper is not None:
         task = column.paper or settings.paper
-        theirs = [paper.row("table_3", task=task, feedback=row.paper == "feedback") or {} for row in settings.rows]
+        theirs = [_of_paper(paper, task, row.paper) for row in settings.rows]
         for name in ("requests", "success", "accuracy"):
-            columns[f"the paper's {task}: {name}"] = [
-                Cell(one.get(name) if row.paper else None) for one, row in zip(theirs, settings.rows, strict=True)
-            ]
-    name = f"feedback-{column.name}" if column.name else "feedback"
-    title = f"{settings.title}: {column.name}" if column.name else settings.title
-    return Table(name, title, tuple(columns), tuple(zip(*columns.values(), strict=True)), _notes(compared, rows))
+            columns[f"the paper's {task}: {name}"] = [Cell(one.get(name)) for one in theirs]
+    return table_of(compared, column, "feedback", columns, _notes(compared, rows))
+
+
+_PAPERS = {"feedback": True, "no feedback": False}
+"""What a row's `paper` may be."""
+
+
+def _of_paper(paper: Paper, task: str | None, row: str | None) -> Mapping[str, Any]:
+    found = paper.row("table_3", task=task, feedback=_PAPERS[row]) if row in _PAPERS else None
+    return found or {}
 
 
 def _changes(rows: Sequence[Sequence[RunResult]], right: Callable[[RunResult], Right | None]) -> list[Effect | None]:

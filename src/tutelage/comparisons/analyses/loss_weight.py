@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from tutelage.comparisons.compared import Compared
+from tutelage.comparisons.compared import Compared, table_of
 from tutelage.comparisons.effects import accuracy_cell, effect, effect_cells, legend, round_cell
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RunResult
@@ -57,9 +57,7 @@ def _accuracies(compared: Compared, column: ColumnSettings, paper: Paper | None)
         "Accuracies are of round 1's student, on the test split. Final losses are means over the last tenth of its "
         "steps; at λ = 0 the triplet loss is not computed.",
     )
-    name = f"lambda-{column.name}" if column.name else "lambda"
-    title = f"{settings.title}: {column.name}" if column.name else settings.title
-    return Table(name, title, tuple(columns), tuple(zip(*columns.values(), strict=True)), notes)
+    return table_of(compared, column, "lambda", columns, notes)
 
 
 def _steps(result: RunResult) -> list[Step]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from tutelage.baselines import METHODS
-from tutelage.comparisons.compared import Compared
+from tutelage.comparisons.compared import Compared, table_of
 from tutelage.comparisons.effects import Effect, Right, accuracy_cell, effect, effect_cells, legend, mean_cell
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RunResult
@@ -38,9 +38,7 @@ def _table(compared: Compared, column: ColumnSettings, paper: Paper | None) -> T
             Cell(None if row.paper is None else paper.accuracy("table_1", task, method=row.paper))
             for row in settings.rows
         ]
-    name = f"methods-{column.name}" if column.name else "methods"
-    title = f"{settings.title}: {column.name}" if column.name else settings.title
-    return Table(name, title, tuple(columns), tuple(zip(*columns.values(), strict=True)), tuple(_notes(settings, rows)))
+    return table_of(compared, column, "methods", columns, _notes(settings, rows))
 
 
 Rows = Sequence[Sequence[RunResult]]
@@ -63,8 +61,8 @@ def _over_the_row_before(rows: Rows) -> list[Effect | None]:
 
 
 def _over_the_untrained(rows: Rows) -> list[Effect | None]:
-    """Over the first row of an untrained student; without one, over the row's own student before its first round."""
-    untrained = next((results for results in rows if results[0].method == "untrained"), None)
+    """Over the last row of an untrained student; without one, over the row's own student before its first round."""
+    untrained = next((results for results in reversed(rows) if results[0].method == "untrained"), None)
     found: list[Effect | None] = [None] * len(rows)
     for place in _students(rows):
         results = rows[place]
@@ -103,15 +101,13 @@ _FAIR = {
 def _notes(settings: ComparisonSettings, rows: Rows) -> list[str]:
     reference = settings.reference_row()
     notes = [*legend(len(settings.seeds)), _FAIR[settings.fair].format("" if reference is None else reference.name)]
+    notes.append("The untrained is the last row of one, or else a row's own student before its first round.")
     notes.append(
         "Requests, replies, tokens, price and seconds are those that a row would have taken alone; what rows share was "
         "done and paid once. STaR's and untrained rows ask no teacher."
     )
-    if any(one.method == "specializing" for results in rows for one in results):
-        notes.append(
-            "Specializing is without distribution matching: no teacher here gives log-probabilities over the student's "
-            "vocabulary."
-        )
+    sources = {f"{row.name}: {METHODS[row.method].source}" for row in settings.rows}
+    notes.append("Sources: " + "; ".join(sorted(sources)) + ".")
     if cached := sum(one.teacher.from_cache for results in rows for one in results):
         notes.append(
             f"{cached:,} replies came from the comparison's cache; their tokens and price stand where first paid."
