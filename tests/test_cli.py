@@ -278,6 +278,7 @@ def test_more_gpus_than_there_are(
 
 def test_gpus_beside_another_launchers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("RANK", "0")
     assert not started(4, "cpu")
     assert not started(None, "cpu")
     with pytest.raises(RecipeError, match="a launcher has started 4"):

@@ -265,12 +265,14 @@ class RoundsSettings(Section):
     patience: rounds in a row without a gain of at least `smallest_gain` (a fraction of 1) in held-out
     accuracy before the run stops; a round must be better than the best one before it in any case.
     data: "this round" studies that round's rationales (Table 5), "all rounds" merges those of all so far.
+    keep: whose students stay on the disk: "all" rounds', or those "needed": the untrained one, the best and the last.
     """
 
     limit: PositiveInt = 4
     patience: PositiveInt = 1
     smallest_gain: Share = 0.0
     data: Literal["this round", "all rounds"] = "this round"
+    keep: Literal["all", "needed"] = "all"
 
 
 class EvaluationSettings(Section):

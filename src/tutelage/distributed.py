@@ -32,7 +32,7 @@ def is_lost(error: BaseException) -> bool:
 
 def is_launched() -> bool:
     """Whether a launcher started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
 
 
 @contextlib.contextmanager
@@ -42,6 +42,9 @@ def joined(cpu: bool = False) -> Iterator[None]:
         yield
         return
     cpu = cpu or not torch.cuda.is_available()
+    if "OMP_NUM_THREADS" not in os.environ:
+        # Each would take all cores, and threads that wait for each other by spinning would hold up those of the others.
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // _local_world_size()))
     PartialState(cpu=cpu, backend="gloo" if cpu else "cpu:gloo,cuda:nccl", timeout=PATIENCE)
     try:
         yield
@@ -49,6 +52,10 @@ def joined(cpu: bool = False) -> Iterator[None]:
         # Not after an error: the others may be amid an exchange, and to take leave of them would wait for it.
         PartialState._reset_state()
     dist.destroy_process_group()
+
+
+def _local_world_size() -> int:
+    return int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
 
 
 def rank() -> int:

@@ -148,7 +148,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             write(partial)
-            _flush(partial)
+            flush(partial)
         except BaseException:
             remove(partial)
             raise
@@ -158,7 +158,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
             path.replace(aside)
         partial.replace(path)
         remove(aside)
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
 
 
 def unfinished(path: Path) -> Path:
@@ -174,13 +174,15 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Sees to it that a file, or all files of a folder, are on the disk."""
     for file in [path] if path.is_file() else [entry for entry in path.rglob("*") if entry.is_file()]:
         with file.open("rb") as handle:
             os.fsync(handle.fileno())
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Sees to it that what was renamed in a folder is so on the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -10,12 +10,14 @@ import pytest
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from tests.encoder_decoder import save_seq2seq
+from tests.rounds.small import tutor_run
 from tests.rounds.test_learn import contents
 from tutelage.prompts import student_prompt
 from tutelage.recipes import read_recipe
 from tutelage.records import Attempt, Question, Triplet
 from tutelage.rounds import ask, learn, resume
-from tutelage.rounds.study import _Log
+from tutelage.rounds.study import _Log, encode_lesson
+from tutelage.student.model import Student
 from tutelage.student.training import Step
 from tutelage.workspace import read_records
 
@@ -66,3 +68,15 @@ def test_two_rounds_cut_in_a_study_come_to_the_same(
     told = tokenizer.decode(model.generate(**inputs, max_new_tokens=32)[0], skip_special_tokens=True)
     assert told
     assert ask(cut.workspace.folder, ASKED).text == told
+
+
+def test_a_question_too_long_for_the_encoder_is_left_out(
+    recipe: Path, overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tutor_run(recipe, tmp_path, *overrides)
+    triplets = [Triplet(question.id, "3 + 4 = 7.", None, None) for question in run.questions["train"]]
+    samples = encode_lesson(run, run.student(0), triplets)
+    longest = max(len(sample.anchor.source_ids) for sample in samples)
+    assert longest > max(len(sample.anchor.token_ids) for sample in samples)
+    monkeypatch.setattr(Student, "context", longest - 1)
+    assert 0 < len(encode_lesson(run, run.student(0), triplets)) < len(samples) == 12

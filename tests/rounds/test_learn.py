@@ -22,6 +22,7 @@ from tutelage.errors import BudgetError, WorkspaceError
 from tutelage.recipes import read_recipe
 from tutelage.records import Attempt, Correction, Mistake, StoredQuestion, Triplet
 from tutelage.rounds import ask, learn, resume, start_run
+from tutelage.rounds.learn import delete_students
 from tutelage.rounds.run import open_run
 from tutelage.workspace import read_json, read_records
 
@@ -114,6 +115,24 @@ def test_a_finished_run_goes_on_with_another_limit(recipe: Path, tmp_path: Path)
     longer.workspace.release()
     with pytest.raises(WorkspaceError, match=r"study\.epochs cannot change"):
         resume(tmp_path / "run", ["study.epochs=2"])
+
+
+def test_students_that_nothing_reads_are_deleted_if_the_recipe_says_so(recipe: Path, tmp_path: Path) -> None:
+    short = ["rounds.keep=needed", "rounds.limit=2", "study.steps=1", "study.learning_rate=1e-9", "exam.attempts=1"]
+    run = learn(read_recipe(recipe, short), tmp_path / "run")
+    assert read_json(run.workspace.outcome)["best_round"] == 0  # such a rate teaches nothing
+    assert [number for number in range(3) if run.round(number).student.is_dir()] == [0, 2]
+    run.workspace.release()
+    with pytest.raises(WorkspaceError, match="round 1 was deleted"):
+        ask(tmp_path / "run", "How many?", number=1)
+
+
+def test_the_best_student_and_the_latest_are_kept(recipe: Path, tmp_path: Path) -> None:
+    run = start_run(read_recipe(recipe), tmp_path / "run")
+    for number in (1, 2, 3):
+        run.round(number).student.mkdir(parents=True)
+    delete_students(run, 4, best=1)  # round 4 had no lesson
+    assert [number for number in range(5) if run.round(number).student.is_dir()] == [0, 1, 3]
 
 
 def test_all_rounds_data_merges_the_lessons(recipe: Path, tmp_path: Path) -> None:

@@ -94,7 +94,8 @@ def test_a_checkpoint_of_another_study_is_not_taken_up(load: Load, tmp_path: Pat
 
 def test_a_damaged_checkpoint_is_not_taken_up(load: Load, tmp_path: Path) -> None:
     train(load, tmp_path / "c", stop_after=5)
-    (tmp_path / "c").write_bytes((tmp_path / "c").read_bytes()[:100])
+    [file] = (tmp_path / "c").rglob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:100])
     _, steps = train(load, tmp_path / "c")
     assert steps[0].step == 1
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.encoder_decoder import load_seq2seq
 from tests.tiny import LESSON
 from tutelage.config import LocalTeacherSettings
 from tutelage.errors import DataError
@@ -71,3 +72,12 @@ def test_a_chat_teacher_goes_on_to_its_end_token(parrot: Student, monkeypatch: p
     newline = parrot.tokenizer("\n", add_special_tokens=False)["input_ids"][-1]
     ended = dataclasses.replace(parrot, stop_ids=(newline,))
     assert generated(ended, monkeypatch, 1, temperature=0.0) == [" A cat has 4 legs. 2 * 4 = 8."]
+
+
+def test_an_encoder_decoder_model_may_teach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    student = load_seq2seq(tmp_path)
+    monkeypatch.setattr(cast, "load_student", lambda *_args, **_named: student)
+    settings = LocalTeacherSettings(kind="local", model="m", max_new_tokens=6, endpoint="completion")
+    [(place, texts)] = cast._generator(settings)([PROMPT], 3, [1])
+    assert (place, len({one.text for one in texts})) == (0, 3)
+    assert all(0 < one.tokens <= 6 for one in texts)

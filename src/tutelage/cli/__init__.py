@@ -67,7 +67,7 @@ def resume(run: RunArgument, overrides: Overrides = None, gpus: Gpus = None) -> 
     """Go on with a run that was stopped, or with more rounds (rounds.limit=5)."""
     from tutelage.rounds import resume as go_on
 
-    if _on_ranks(gpus, run, overrides):
+    if (run / "recipe.toml").is_file() and _on_ranks(gpus, run, overrides):  # else it says what is wrong below
         return
     _quiet()
     _print_outcome(go_on(run, overrides or [], _print_table))

@@ -24,7 +24,7 @@ _GRACE_SECONDS = 5
 
 def is_launched() -> bool:
     """Whether this process is one of several. As in `distributed`, without importing torch."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
 
 
 def started(gpus: int | None, device: str) -> bool:

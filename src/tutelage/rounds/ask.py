@@ -20,6 +20,8 @@ def ask(folder: Path, text: str, choices: tuple[str, ...] = (), number: int | No
     """
     run = open_run(folder, lock=False)
     where = run.workspace.student if number is None else run.round(number).student
+    if number is not None:
+        run.check_not_deleted(number)
     if not where.is_dir():
         raise WorkspaceError(
             f"There is no student at {where} yet. Finish the run by `tutelage resume {folder}`, or name a finished "

@@ -22,7 +22,7 @@ from tutelage.rounds.run import Run, open_run, start_run
 from tutelage.rounds.study import study
 from tutelage.rounds.summary import summarize
 from tutelage.student.prompting import write_template
-from tutelage.workspace import read_json, write_atomically, write_json
+from tutelage.workspace import PARTIAL, read_json, remove, write_atomically, write_json
 
 Result = TypeVar("Result")
 OnRound = Callable[[Run, int], None]
@@ -65,6 +65,8 @@ def go_on(run: Run, on_round: OnRound | None = None) -> Run:
         number += 1
         finished_before = run.round(number).summary.is_file()
         decision = play_round(run, number)
+        if run.recipe.rounds.keep == "needed":
+            delete_students(run, number, decision.best)
         if run.round(number).summary.is_file() and not finished_before:
             tell(run, number)
     hand_over(run, decision, number)
@@ -101,6 +103,19 @@ def decision_after(run: Run, number: int) -> Decision:
         return Decision(number, f"limit: {limit} rounds, and no question is held out" if number >= limit else None)
     scores = [float(evaluate(run, earlier)["held_out"]["accuracy"]) for earlier in range(number + 1)]
     return decide(scores, run.recipe.rounds)
+
+
+def delete_students(run: Run, last: int, best: int) -> None:
+    """Deletes the students up to a round that nothing reads any more: all but round 0's, the best and the latest."""
+    latest = max(number for number in range(last + 1) if run.round(number).student.is_dir())
+    for number in range(1, last):
+        if number in (best, latest):
+            continue
+        student = run.round(number).student
+        aside = student.with_name(student.name + PARTIAL)  # half a student would be taken for one
+        if student.is_dir():
+            student.replace(aside)
+        remove(aside)
 
 
 def timed(run: Run, number: int, stage: str, work: Callable[[], Result]) -> Result:

@@ -76,13 +76,26 @@ class Run:
             self._student = None  # frees the memory first
             folder = self.round(number).student
             if not folder.is_dir():
+                self.check_not_deleted(number)
                 raise WorkspaceError(f"There is no student at {folder}: round {number} has not been studied yet.")
             self._student = (number, load_student(str(folder), revision=None, device=self.recipe.student.device))
         return self._student[1]
 
-    def keep_student(self, student: Student, number: int) -> None:
-        """Saves the student as it stands after a round. Raises: WorkspaceError on a full disk."""
-        write_atomically(self.round(number).student, lambda partial: save_student(student, partial))
+    def keep_student(self, student: Student, number: int, weights: dict[str, torch.Tensor] | None = None) -> None:
+        """Saves the student as it stands after a round. Raises: WorkspaceError on a full disk.
+
+        weights: as `save_student` takes them.
+        """
+        write_atomically(self.round(number).student, lambda partial: save_student(student, partial, weights))
+
+    def check_not_deleted(self, number: int) -> None:
+        """Raises: WorkspaceError if the student of this round was there once, and rounds.keep let go of it."""
+        place = self.round(number)
+        if place.summary.is_file() and not place.student.is_dir():
+            raise WorkspaceError(
+                f'The student of round {number} was deleted, since rounds.keep is "needed". Those of round 0, the best '
+                'round and the last one are there; a run with rounds.keep = "all" keeps every round\'s.'
+            )
 
     def forget_student(self) -> None:
         """Drops the loaded student; the next stage loads what was saved."""
@@ -148,6 +161,7 @@ CHANGEABLE = (
     "rounds.limit",
     "rounds.patience",
     "rounds.smallest_gain",
+    "rounds.keep",
     "student.device",
     "exam.batch_size",
     "evaluation.batch_size",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -48,7 +49,7 @@ def _batch(
     batch: Sequence[Request],
 ) -> list[list[int]]:
     begun = _encoded if student.is_encoder_decoder else _left_padded
-    inputs, length = begun(student, [prompts[request.prompt] for request in batch])
+    token_RL, inputs, length = begun(student, [prompts[request.prompt] for request in batch])
     stop = AnswerStop(rule, length, len(batch))
     draws = []
     if isinstance(drawing, Sampling):
@@ -64,6 +65,7 @@ def _batch(
     model: Any = student.model
     with autocast(student.device):
         sequence_RL = model.generate(
+            token_RL,
             **inputs,
             generation_config=settings,
             logits_processor=LogitsProcessorList(draws),
@@ -73,15 +75,15 @@ def _batch(
     return [new[: end or None] for new, end in zip(new_RN, stop.lengths_R, strict=True)]
 
 
-def _left_padded(student: Student, rows: Sequence[Sequence[int]]) -> tuple[dict[str, Any], int]:
-    """What `generate` goes on from, and how many of its tokens are no new ones."""
+def _left_padded(student: Student, rows: Sequence[Sequence[int]]) -> tuple[Tensor | None, dict[str, Any], int]:
+    """What `generate` goes on from, what belongs to it, and how many tokens are no new ones."""
     length = max(map(len, rows))
     token_RL = torch.tensor([[student.pad_id] * (length - len(row)) + list(row) for row in rows])
     attention_RL = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows])
-    return {"inputs": token_RL.to(student.device), "attention_mask": attention_RL.to(student.device)}, length
+    return token_RL.to(student.device), {"attention_mask": attention_RL.to(student.device)}, length
 
 
-def _encoded(student: Student, rows: Sequence[Sequence[int]]) -> tuple[dict[str, Any], int]:
+def _encoded(student: Student, rows: Sequence[Sequence[int]]) -> tuple[Tensor | None, dict[str, Any], int]:
     """The same for an encoder-decoder student. A prompt that has several samples goes through the encoder once."""
     place = {prompt: number for number, prompt in enumerate(dict.fromkeys(map(tuple, rows)))}
     token_PS, attention_PS = (column.to(student.device) for column in pad_rows(list(place), student.pad_id))
@@ -95,4 +97,4 @@ def _encoded(student: Student, rows: Sequence[Sequence[int]]) -> tuple[dict[str,
         "attention_mask": attention_PS[prompt_R],
         "decoder_input_ids": torch.tensor([start] * len(rows), device=student.device),
     }
-    return inputs, len(start)
+    return None, inputs, len(start)

@@ -103,14 +103,15 @@ def load_student(model: str, *, revision: str | None = None, device: str = "auto
     return student
 
 
-def save_student(student: Student, folder: Path) -> None:
+def save_student(student: Student, folder: Path, weights: dict[str, torch.Tensor] | None = None) -> None:
     """Writes weights (float32 safetensors), tokenizer and generation settings into `folder`.
 
+    weights: those of a student in shards, put together (see sharding.py); None: the model's own.
     Plain `from_pretrained` loads what is saved, and its `generate` stops where the student does.
     Raises: OSError if it cannot be written.
     """
     with safetensors_errors():
-        student.model.save_pretrained(folder)
+        student.model.save_pretrained(folder, state_dict=weights)
         student.tokenizer.save_pretrained(folder)
 
 

@@ -22,7 +22,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from tutelage import distributed
 from tutelage.config import StudySettings
-from tutelage.errors import RecipeError, StudentError
+from tutelage.errors import StudentError
 from tutelage.student.model import Student
 
 Result = TypeVar("Result")
@@ -43,19 +43,19 @@ class Root(nn.Module):
 def is_wanted(settings: StudySettings) -> bool:
     """Whether a study shards its student: by the recipe or by the configuration of `accelerate launch`.
 
-    Raises: RecipeError for a configuration that is not supported.
+    Raises: StudentError for a configuration that is not supported.
     """
     if distributed.world_size() == 1:
         return False
     if _is_set("ACCELERATE_USE_DEEPSPEED"):
-        raise RecipeError(
+        raise StudentError(
             "accelerate is set up for DeepSpeed, which Tutelage does not drive. Set it up for FSDP, version 2 "
             '(`accelerate config`), or launch without it and put sharding = "full" under [study] of the recipe.'
         )
     if not _is_set("ACCELERATE_USE_FSDP"):
         return settings.sharding == "full"
     if os.environ.get("FSDP_VERSION", "1") != "2":
-        raise RecipeError("accelerate is set up for FSDP, version 1. Set fsdp_version: 2 in its configuration.")
+        raise StudentError("accelerate is set up for FSDP, version 1. Set fsdp_version: 2 in its configuration.")
     return True
 
 
@@ -131,12 +131,12 @@ def is_sharded(model: PreTrainedModel) -> bool:
     return any(isinstance(parameter, DTensor) for parameter in model.parameters())
 
 
-def gather_weights(model: PreTrainedModel) -> dict[str, Tensor]:
-    """A sharded model's whole weights on the CPU of the leader, for `save_pretrained(state_dict=...)`.
+def gather_weights(model: PreTrainedModel) -> dict[str, Tensor] | None:
+    """A sharded model's whole weights on the CPU of the leader, for `save_student`; None if it is in no shards.
 
     All ranks call it; the others get nothing. One weight at a time is whole on the device.
     """
-    return dict(_gathered(model.state_dict()))
+    return dict(_gathered(model.state_dict())) if is_sharded(model) else None
 
 
 def _gathered(state: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:

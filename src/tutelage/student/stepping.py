@@ -97,7 +97,7 @@ class StudyStep:
         if self._root is not None:
             shard(self._root, student.device)
         self.optimizer = make_optimizer(student, settings, learning_rate)
-        self._trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        self._trained = [parameter for parameter in student.model.parameters() if parameter.requires_grad]
         summing = distributed.world_size() > 1 and self._root is None
         self._exchange = GradientExchange(self._trained) if summing else None
         if reason:

@@ -28,7 +28,7 @@ NEXT_QUESTION = "\nQuestion:"
 """How a question that is invented begins, as a rule: always an answer's end, though not the only one."""
 
 _NEXT_QUESTION = re.compile(r"(?:^|\n)[^\S\n]*Question:")
-_NEXT_QUESTION_IN_LINE = re.compile(r"(?:^|\s)\s*Question:")
+_NEXT_QUESTION_IN_LINE = re.compile(r"(?<!\S)Question:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def answer_end_in_line(text: str) -> int | None:
     Its "Answer: ..." has no line that could end; it goes on to the end token or to that question.
     """
     found = _NEXT_QUESTION_IN_LINE.search(text)
-    return found.start() if found else None
+    return len(text[: found.start()].rstrip()) if found else None
 
 
 class EndRule:
@@ -157,7 +157,7 @@ def joins_bytes(tokenizer: PreTrainedTokenizerBase) -> bool:
 
 def writes_lines(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether a line end is a token, or a part of one. A T5's SentencePiece makes it a space."""
-    return "\n" in decode(tokenizer, tokenizer("one\ntwo", add_special_tokens=False)["input_ids"])
+    return "\n" in str(tokenizer.decode(tokenizer("one\ntwo", add_special_tokens=False)["input_ids"]))
 
 
 @lru_cache(maxsize=4)

@@ -16,6 +16,7 @@ import torch
 import torch._dynamo
 from torch import Tensor
 
+from tutelage import distributed
 from tutelage.student.attention import exchanged_attention
 from tutelage.student.gradient_checkpointing import checkpoints_activations
 from tutelage.student.losses import joint_loss
@@ -219,8 +220,10 @@ class Replay:
         """Captures the pass; False if the model cannot be captured, and nothing is from here on."""
         torch.cuda.empty_cache()  # a graph has memory of its own, and cannot take what the passes before it left
         graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self._student.device)
+        # With other ranks there is a thread of NCCL's that looks at its events, which may not spoil the capture.
+        mode = "global" if distributed.world_size() == 1 else "thread_local"
         try:
-            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode=mode):
                 self._pass(buffers)
         # A forward that looks at the device's numbers on the host cannot be captured, and says so in its own way.
         except Exception as error:
