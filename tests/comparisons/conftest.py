@@ -11,7 +11,7 @@ from tutelage.comparisons.analyses import ANALYSES
 from tutelage.comparisons.settings import ComparisonSettings, read_comparison
 
 SMALL = [
-    "task.train_questions=6",
+    "task.train_questions=4",
     "task.held_out_questions=2",
     "task.test_questions=4",
     "exam.max_new_tokens=40",

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tutelage.comparisons.effects import effect, effect_cells, mean_cell, p_text
+from tutelage.comparisons.effects import accuracy_cell, effect, effect_cells, mean_cell, p_text, round_cell
+from tutelage.comparisons.results import RoundResult, RunResult, TeacherUse
+from tutelage.comparisons.table import Cell
 from tutelage.evaluation.significance import mcnemar
+from tutelage.records import Score
 
 ALL_WRONG = {str(place): False for place in range(20)}
 MANY_RIGHT = {str(place): place < 12 for place in range(20)}
@@ -43,6 +48,23 @@ def test_only_questions_that_both_were_asked_count() -> None:
     assert found == effect([ALL_WRONG], [MANY_RIGHT])
     assert effect([{"other": True}], [MANY_RIGHT]) is None
     assert effect([None], [MANY_RIGHT]) is None
+
+
+def kept(accuracy: float, seed: int) -> RunResult:
+    score = Score(accuracy, round(20 * accuracy), 20, (accuracy / 2, accuracy * 1.5))
+    first = RoundResult(1, score, None, None, None, None, None, 5, 0.5, None)
+    return RunResult("a", "", seed, "cot", Path(), 1, score, "", (first,), 5, 5, TeacherUse(), 0.0, ())
+
+
+def test_one_seed_has_an_interval_and_several_have_a_spread() -> None:
+    one, two = kept(0.25, 1), kept(0.75, 2)
+    assert accuracy_cell([one]) == Cell(25.0, (12.5, 37.5))
+    both = accuracy_cell([one, two])
+    assert (both.value, both.interval, both.note) == (50.0, None, "± 35.4")
+    assert accuracy_cell([one, two], 1) == both
+    assert accuracy_cell([one, two], 2) == Cell()
+    assert round_cell([one, two], 1, lambda found: found.lm_loss, 3) == Cell(0.5, digits=3)
+    assert round_cell([one, two], 2, lambda found: found.lm_loss).value is None
 
 
 def test_means_over_seeds() -> None:

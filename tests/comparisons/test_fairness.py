@@ -65,4 +65,4 @@ def test_one_round_asks_for_as_many_replies(write: Write) -> None:
 def test_a_row_cannot_say_otherwise(write: Write, fair: str, key: str) -> None:
     settings, _ = write([("cot", "cot", [f"{key}=7"]), ROWS[-1]], head=f'fair = "{fair}"\n')
     with pytest.raises(RecipeError, match=f"'cot' sets {key}=7, which `fair` decides"):
-        overrides_of(settings)
+        fair_overrides(settings, settings.rows[0], read_recipe(settings.recipe), None)  # before the reference has run

@@ -28,6 +28,7 @@ from tutelage.config import OpenAITeacherSettings, Recipe
 from tutelage.errors import RecipeError, WorkspaceError
 from tutelage.progress import say
 from tutelage.recipes import read_recipe, with_absolute_paths
+from tutelage.rounds.cast import build_spending, build_teacher
 from tutelage.rounds.run import CHANGEABLE, Run, open_run, start_run
 from tutelage.workspace import Workspace, read_json, write_json, write_text
 
@@ -68,8 +69,7 @@ def compare(
     )
     given = Given(free, data)
     jobs = plan(settings, folder)
-    for job in jobs:  # what is wrong with a recipe shows now, and not after hours of the rows before
-        recipe_of(settings, job, given, folder, None)
+    _check_all(settings, jobs, given, folder)
     _begin(settings, source, folder, given)
     results: dict[Job, RunResult] = {}
     journal = Workspace(folder)
@@ -82,6 +82,17 @@ def compare(
             journal.note("end", row=job.row.name, column=job.column.name, seed=job.seed)
         results[job] = read_result(job.folder, job.row.name, job.column.name, job.seed, job.row.method)
     return _conclude(settings, folder, [results[job] for job in jobs], paper)
+
+
+def _check_all(settings: ComparisonSettings, jobs: Sequence[Job], given: Given, folder: Path) -> None:
+    """Has what is wrong with a recipe or a teacher show now, and not after hours of the rows before."""
+    checked: list[object] = []
+    for job in jobs:
+        recipe = recipe_of(settings, job, given, folder, None)
+        if METHODS[job.row.method].asks and recipe.teacher not in checked and not is_finished(job.folder):
+            build_teacher(recipe)
+            build_spending(recipe)
+            checked.append(recipe.teacher)
 
 
 def plan(settings: ComparisonSettings, folder: Path) -> list[Job]:
@@ -134,9 +145,14 @@ def _reference(settings: ComparisonSettings, job: Job, results: dict[Job, RunRes
 
 
 def _begin(settings: ComparisonSettings, source: Path, folder: Path, given: Given) -> None:
-    """Writes what is compared, or checks that it is the same as before. Raises: WorkspaceError if it is not."""
+    """Writes what is compared, or checks that it is the same as before. Raises: WorkspaceError if it is not.
+
+    Titles, the kind of table and the paper's names decide nothing that is run, and may change.
+    """
     path = folder / "comparison.json"
-    now: dict[str, Any] = json.loads(settings.model_dump_json(exclude={"recipe"}))
+    shown = {"recipe": True, "title": True, "table": True, "paper": True}
+    parts = {"rows": {"__all__": {"paper"}}, "columns": {"__all__": {"paper"}}}
+    now: dict[str, Any] = json.loads(settings.model_dump_json(exclude={**shown, **parts}))
     now["recipe"] = read_recipe(settings.recipe).model_dump(mode="json", by_alias=True)
     if path.is_file():
         before = read_json(path)
@@ -145,8 +161,7 @@ def _begin(settings: ComparisonSettings, source: Path, folder: Path, given: Give
                 f"{folder} holds another comparison: {', '.join(changed[:5])} {'was' if len(changed) == 1 else 'were'} "
                 "different when it began. Put the file back as it was, or name another folder with --out."
             )
-        return
-    if folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and any(folder.iterdir()):
         raise WorkspaceError(f"{folder} is in use already, and holds no comparison. Name another with --out.")
     write_text(folder / "comparison.toml", source.read_text(encoding="utf-8"))
     write_json(path, now)
