@@ -19,7 +19,7 @@ SMALL = (
     "rounds.limit=1",
     "task.train_questions=10",
     "study.batch_size=4",
-    "study.checkpoint_steps=100",
+    "study.checkpoint_steps=1",
 )
 
 
@@ -41,11 +41,12 @@ def losses(run: Path) -> list[float]:
 
 
 def test_ranks_do_what_one_does_whoever_dies_and_say_once_what_fails(recipe: Path, tmp_path: Path) -> None:
+    """Both of the ways to study: in shards, and, before and after a kill, with the whole student on each rank."""
     whole, two, cut = (tmp_path / name for name in ("whole", "two", "cut"))
     learn, ranks = ["learn", str(recipe), *SMALL, "--out"], ["--gpus", "2"]
     steps: list[tuple[list[str], Kill | None]] = [
         ([*learn, str(whole)], None),
-        ([*learn, str(two), *ranks], None),
+        ([*learn, str(two), *ranks, "study.sharding=full"], None),
         ([*learn, str(cut), *ranks], ("tutelage.rounds.answering._Grading.wait_for", 2, 1)),  # in the exam of round 1
         (["resume", str(cut), *ranks], ("tutelage.student.stepping.StudyStep.take", 2, 1)),
         (["resume", str(cut)], None),

@@ -21,6 +21,7 @@ from tutelage.student.encoding import Sample, encode_sample
 from tutelage.student.model import Student
 from tutelage.student.prompting import prompting_for
 from tutelage.student.separate import LessonSample
+from tutelage.student.sharding import gather_weights
 from tutelage.student.training import Step, count_steps
 from tutelage.student.training import study as train
 from tutelage.workspace import disk_errors, read_records, remove, unfinished, write_atomically, write_text
@@ -74,9 +75,10 @@ def train_student(run: Run, number: int, start: int | None = None, encode: Encod
         advance_to = [0]
         seed = derive_seed(run.recipe.seed, "study", number)
         train(student, samples, settings, rate, seed, place.checkpoint, on_step)
+    weights = gather_weights(student.model)
     if is_leader():
         write_atomically(place.training, log.finish)
-        run.keep_student(student, number)
+        run.keep_student(student, number, weights)
 
 
 class _Log:
