@@ -107,18 +107,21 @@ def round_cell(
     return mean_cell([None if one is None else value(one) for one in rounds], digits, scale)
 
 
-LEGEND = (
-    "Accuracies are on the test split, in percent, of the student that the held-out part of the training split chose; "
-    "in parentheses Wilson's 95 % interval.",
+KEPT = "that the held-out part of the training split chose"
+_DIFFERENCES = (
     "Differences are in points, on the same questions, with their 95 % interval and the exact McNemar test's p-value, "
-    f"by Holm's method over the column. {NOT_SIGNIFICANT}: not significant at {ALPHA}; no gain.",
+    f"by Holm's method over the column. {NOT_SIGNIFICANT}: not significant at {ALPHA}; no gain."
 )
-SEVERAL_SEEDS = (
+_SEVERAL_SEEDS = (
     "Over several seeds: means, ± the standard deviation; a p-value is twice the median of the seeds'. Replies that a "
     "paid teacher gave for one seed are not asked for again for another, so ± says nothing of its variance."
 )
 
 
-def legend(seeds: int) -> tuple[str, ...]:
-    """How to read a table's numbers."""
-    return (*LEGEND, SEVERAL_SEEDS) if seeds > 1 else LEGEND
+def legend(seeds: int, student: str = KEPT) -> tuple[str, ...]:
+    """How to read a table's numbers. student: which of a run's."""
+    accuracies = (
+        f"Accuracies are on the test split, in percent, of the student {student}; in parentheses Wilson's 95 % "
+        "interval."
+    )
+    return (accuracies, _DIFFERENCES, _SEVERAL_SEEDS) if seeds > 1 else (accuracies, _DIFFERENCES)

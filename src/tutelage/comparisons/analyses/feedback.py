@@ -72,7 +72,7 @@ def _notes(compared: Compared, rows: Sequence[Sequence[RunResult]]) -> tuple[str
     students = {(one.seed, read_json(one.folder / KEYS).get("1 study")) for results in rows for one in results}
     same = len(students) == len(compared.settings.seeds)
     return (
-        *legend(len(compared.settings.seeds)),
-        "All numbers are of round 2, whichever round was kept; a change is against the first row.",
+        *legend(len(compared.settings.seeds), "after round 2, whichever was kept"),
+        "Requests and successes are of round 2; a change is against the first row.",
         "All rows have the same first round." if same else "CAUTION: the rows do not have the same first round.",
     )

@@ -53,9 +53,8 @@ def _accuracies(compared: Compared, column: ColumnSettings, paper: Paper | None)
         theirs = dict(zip(figure.get("lambda", []), figure.get("accuracy", {}).get(task, []), strict=False))
         columns[f"the paper's {task}"] = [Cell(theirs.get(_lambda(results[0]))) for results in rows]
     notes = (
-        *(note for note in legend(len(settings.seeds)) if "held-out part" not in note),
-        "Accuracies are of round 1's student, on the test split. Final losses are means over the last tenth of its "
-        "steps; at λ = 0 the triplet loss is not computed.",
+        *legend(len(settings.seeds), "after round 1"),
+        "Final losses are means over the last tenth of the steps; at λ = 0 the triplet loss is not computed.",
     )
     return table_of(compared, column, "lambda", columns, notes)
 

@@ -29,8 +29,7 @@ def analyse(compared: Compared, paper: Paper | None) -> Sequence[Table]:
     if paper is not None:
         heading += [f"the paper's {what}" for what in ("training samples", "error rate", "change in accuracy")]
     notes = (
-        *(note for note in legend(len(settings.seeds)) if "held-out part" not in note),
-        "Accuracies are of every round's student, on the test split, whichever round was kept.",
+        *legend(len(settings.seeds), "after each round, whichever was kept"),
         "The error rate is of sampled attempts at the training questions, in the exam that the round's student sat; "
         "the last one sat none.",
     )
