@@ -81,7 +81,7 @@ def test_version_and_help(tutelage: Run) -> None:
         verb in out
         for verb in (
             *("demo", "learn", "resume", "exam", "feedback", "study", "evaluate", "ask", "tasks"),
-            *("estimate", "ledger"),
+            *("estimate", "ledger", "export"),
         )
     )
 
@@ -115,15 +115,21 @@ def test_stages_one_by_one_make_the_run_that_learn_makes(tutelage: Run, tmp_path
         assert (tmp_path / "single" / path).read_bytes() == (tmp_path / "whole" / path).read_bytes()
 
 
-def test_ask_before_and_after(tutelage: Run, tmp_path: Path, tiny_folder: Path) -> None:
+def test_ask_and_export_before_and_after(tutelage: Run, tmp_path: Path, tiny_folder: Path) -> None:
     recipe = write_recipe(tmp_path, tiny_folder)
     tutelage("evaluate", recipe, "--out", "run")
     code, _, err = tutelage("ask", "run", "What is 2 + 1?")
     assert code == 2
     assert "tutelage resume run" in err
+    assert tutelage("export", "run", "--to", "mine")[0] == 2
     code, out, _ = tutelage("ask", "run", "What is 2 + 1?", "--round", "0")
     assert code == 0
     assert out.strip()
+    assert tutelage("export", "run", "--to", "mine", "--round", "0")[:2] == (0, "The student of round 0 is in mine.\n")
+    assert (tmp_path / "mine" / "model.safetensors").is_file()
+    code, _, err = tutelage("export", "run", "--to", "other", "--round", "0", "--adapter")
+    assert code == 2
+    assert "--adapter" in err
 
 
 @pytest.mark.parametrize(

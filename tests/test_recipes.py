@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.config import Recipe, RecordedTeacherSettings
+from tutelage.config import LoraSettings, Recipe, RecordedTeacherSettings
 from tutelage.errors import RecipeError
 from tutelage.recipes import read_recipe, recipe_to_toml, with_absolute_paths
 
@@ -48,6 +48,14 @@ def test_overrides_are_toml_values_or_bare_text(recipe: Path) -> None:
     )
 
 
+def test_an_override_makes_the_section_that_the_recipe_lacks(recipe: Path, tmp_path: Path) -> None:
+    assert read_recipe(recipe).lora is None
+    read = read_recipe(recipe, ["lora.r=8", 'lora.target_modules=["q_proj"]', "lora.next_round=merged"])
+    assert read.lora == LoraSettings(r=8, target_modules=("q_proj",), next_round="merged")
+    (tmp_path / "again.toml").write_text(recipe_to_toml(read))
+    assert read_recipe(tmp_path / "again.toml") == read
+
+
 def test_a_teacher_is_read_by_its_kind(recipe: Path) -> None:
     read = read_recipe(recipe, ['teacher.files=["a.jsonl", "b.jsonl.gz"]'])
     assert isinstance(read.teacher, RecordedTeacherSettings)
@@ -71,6 +79,9 @@ def test_a_teacher_is_read_by_its_kind(recipe: Path) -> None:
         ("study.epochs", ["key=value"]),
         ("study.learning_rate=inf", ["study.learning_rate", "finite"]),
         ("study.betas=[0.9, 1.0]", ["study.betas", "less than 1"]),
+        ("lora.rank=8", ["lora.rank", "known here: r, lora_alpha"]),
+        ("lora.target_modules=[]", ["lora.target_modules", "[]"]),
+        ("lora.next_round=fresh", ["lora.next_round", "same adapter", "'fresh'"]),
         ("seed.deep=1", ["seed"]),
         ("task=1", ["task"]),
     ],

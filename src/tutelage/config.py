@@ -259,6 +259,27 @@ class StudySettings(Section):
     sharding: Literal["none", "full"] = "none"
 
 
+class LoraSettings(Section):
+    """Low-rank adapters in place of all weights (the LLM-Adapter rows of Table 1); keys and defaults as in PEFT's
+    LoraConfig where it has them, but for r and lora_alpha. It needs `pip install tutelage[lora]`.
+
+    target_modules: the layers that get one: "all-linear" (all but the head), endings of their names, or one pattern
+        that a whole name fits.
+    next_round: whether the next round goes on with the "same adapter", or has it "merged" into the weights and begins
+        a fresh one.
+    quantize: QLoRA: the frozen weights in 4 bits (NF4, double quantisation); it needs `pip install tutelage[qlora]`.
+        Merged weights are quantised anew for the round after, which costs a little of what was learned.
+    """
+
+    r: PositiveInt = 16
+    lora_alpha: PositiveInt = 32
+    lora_dropout: Beta = 0.0
+    target_modules: str | Annotated[tuple[str, ...], Field(min_length=1)] = "all-linear"
+    use_rslora: bool = False
+    next_round: Literal["same adapter", "merged"] = "same adapter"
+    quantize: bool = False
+
+
 class RoundsSettings(Section):
     """When to stop (Algorithm 1) and what a round studies.
 
@@ -291,6 +312,7 @@ class Recipe(Section):
     prompt: PromptSettings = PromptSettings()
     exam: ExamSettings = ExamSettings()
     study: StudySettings = StudySettings()
+    lora: LoraSettings | None = None
     rounds: RoundsSettings = RoundsSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     seed: int = 42

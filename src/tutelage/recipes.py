@@ -12,7 +12,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -170,6 +170,7 @@ def _keys(location: tuple[Any, ...], model: type[BaseModel]) -> list[str]:
     """The keys known where an unknown one was found."""
     for part in location[:-1]:
         annotation = model.model_fields[part].annotation if part in model.model_fields else _TEACHERS.get(str(part))
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
+        for one in (annotation, *get_args(annotation)):  # of a section that may be None
+            if isinstance(one, type) and issubclass(one, BaseModel):
+                model = one
     return [field.alias or name for name, field in model.model_fields.items()]

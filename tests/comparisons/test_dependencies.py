@@ -10,6 +10,7 @@ import pytest
 
 from tutelage.baselines import METHODS
 from tutelage.comparisons.dependencies import Key, stage_keys, untrained_key
+from tutelage.config import Recipe
 from tutelage.recipes import read_recipe
 from tutelage.rounds import Run, start_run
 
@@ -50,6 +51,9 @@ CHANGES = [
     ("study.later_learning_rate=1e-4", {"study 2", "evaluation 2"}),
     ("study.lambda=0.25", LEARNED),
     ("study.steps=5", LEARNED),
+    ("lora.r=4", LEARNED),
+    ("lora.quantize=true", ALL - {"feedback 1"}),
+    ("prompt.chat=true", ALL - {"feedback 1"}),
     ("study.learning_rate=1e-4", LEARNED),
     ("teacher.feedback=false", ROUND_2 - {"exam 2", "mistakes 2"}),
     ("teacher.replies=3", {"feedback 1", "lesson 1", *LEARNED}),
@@ -69,11 +73,12 @@ def test_a_change_reaches_what_it_changes(run: Run, recipe: Path) -> None:
         assert changed(run, recipe, override) == stages, override
 
 
-def test_a_key_that_nobody_thought_of_keeps_runs_apart(run: Run, recipe: Path) -> None:
-    sections = {"task", "student", "teacher", "prompt", "exam", "study", "rounds", "evaluation", "seed"}
-    for name in set(type(run.recipe).model_fields) - sections:  # a new section is part of the untrained student
-        other = run.recipe.model_construct(**{**dict(run.recipe), name: {"r": 3}})
-        assert untrained_key(other) != untrained_key(run.recipe)
+def test_a_section_that_nobody_thought_of_keeps_runs_apart(run: Run) -> None:
+    class Later(Recipe):
+        memory: int = 0
+
+    later = [Later(**{**dict(run.recipe), "memory": size}) for size in (1, 2)]
+    assert untrained_key(later[0]) != untrained_key(later[1])  # and so all stages of round 0 and after it
 
 
 def test_data_count_by_their_contents(run: Run, recipe: Path) -> None:

@@ -10,7 +10,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from tests.student.packed.architectures import PACKED, SEPARATE, make_lesson, make_student
+from tests.encoder_decoder import MODELS
+from tests.student.packed.architectures import OWN_ATTENTION, PACKED, SEPARATE, make_lesson, make_student
+from tests.student.test_shared_encoder import make_student as make_encoder_decoder
 from tutelage import distributed
 from tutelage.config import StudySettings
 from tutelage.errors import WorkspaceError
@@ -41,7 +43,8 @@ def train(
 
     save: where the student is kept.
     """
-    student = make_student((PACKED | SEPARATE)[model])
+    makers = PACKED | OWN_ATTENTION | SEPARATE
+    student = make_student(makers[model]) if model in makers else make_encoder_decoder(MODELS[model])
     steps: list[dict[str, Any]] = []
 
     def on_step(step: Step) -> None:

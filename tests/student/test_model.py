@@ -80,6 +80,7 @@ def test_a_saved_student_loads_and_stops_in_plain_transformers(parrot: Student, 
     tokenizer: Any = AutoTokenizer.from_pretrained(tmp_path)
     assert model.dtype == torch.float32
     assert (tokenizer.eos_token_id, tokenizer.pad_token_id) == (parrot.eos_id, parrot.pad_id)
+    assert tokenizer.padding_side == "left"
     assert model.generation_config.eos_token_id == list(parrot.stop_ids)
     # Whatever it generates next, it now calls its end.
     prompt = tokenizer(["Question: How many legs"], return_tensors="pt")

@@ -20,6 +20,12 @@ from tutelage.student.shares import own_micro_batches, share_out
 Found = dict[str, list[Any]]
 
 FULL = {"sharding": "full"}
+CHECKPOINTED = FULL | {"gradient_checkpointing": True}
+OTHERS: dict[str, tuple[int, dict[str, Any]]] = {
+    "GPT-Neo, a local layer": (2, CHECKPOINTED),  # in separate passes
+    "GPT-J": (2, CHECKPOINTED),  # packed, in its own attention
+    "T5, tied": (4, FULL),  # with each question encoded once
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +47,8 @@ def found(folder: Path) -> Found:
         "4": job(4),
         "2 in shards": job(2, changes=FULL, save=str(folder / "saved")),
         "4 in shards": job(4, changes=FULL | {"micro_batch_size": 1}),
-        "GPT-J, 1": job(1, model="GPT-J"),
-        "GPT-J, 2 in shards": job(2, model="GPT-J", changes=FULL | {"gradient_checkpointing": True}),
+        **{f"{name}, 1": job(1, model=name) for name in OTHERS},
+        **{f"{name}, in shards": job(ranks, model=name, changes=changes) for name, (ranks, changes) in OTHERS.items()},
         "cut on 1": job(1, path=one, stop_after=3),
         "cut on 1, 2 in shards": job(2, path=one, changes=FULL),
         "cut on 2 in shards": job(2, path=other, changes=FULL, stop_after=3),
@@ -61,7 +67,9 @@ def check_same(whole: dict[str, Any], ranks: Sequence[dict[str, Any]], first: in
     for rank in ranks:
         assert [step["step"] for step in rank["steps"]] == list(range(first, len(whole["steps"]) + 1))
         for step, expected in zip(rank["steps"], whole["steps"][first - 1 :], strict=True):
-            assert step == pytest.approx(expected, rel=1e-6)
+            norms = step["gradient_norm"], expected["gradient_norm"]
+            assert norms[0] == pytest.approx(norms[1], rel=1e-4)  # rounded more often than a loss
+            assert step | {"gradient_norm": 0} == pytest.approx(expected | {"gradient_norm": 0}, rel=1e-6)
         assert rank["weights"] == pytest.approx(whole["weights"], rel=1e-5, abs=1e-6)
         assert rank["steps"] == ranks[0]["steps"]
 
@@ -75,8 +83,9 @@ def test_losses_and_weights_do_not_depend_on_the_ranks(found: Found, ranks: str)
     assert all(rank["sharded"] == ("shards" in ranks) for rank in found[ranks])
 
 
-def test_a_student_that_is_not_packed_studies_in_shards_too(found: Found) -> None:
-    check_same(found["GPT-J, 1"][0], found["GPT-J, 2 in shards"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_student_that_studies_in_another_way_does_so_in_shards(found: Found, name: str) -> None:
+    check_same(found[f"{name}, 1"][0], found[f"{name}, in shards"])
 
 
 @pytest.mark.parametrize("resumed", ["cut on 1, 2 in shards", "cut on 2 in shards, 4"])

@@ -20,7 +20,8 @@ from tutelage.student.model import Student
 from tutelage.student.passes import in_separate_passes, in_shared_passes, ways, why_not_shared
 from tutelage.student.separate import LessonSample, separate_passes
 from tutelage.student.shared_encoder import share, shared_passes
-from tutelage.student.stepping import Losses, StudyStep
+from tutelage.student.step import Losses
+from tutelage.student.stepping import StudyStep
 from tutelage.student.training import _fingerprint
 
 

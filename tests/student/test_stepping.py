@@ -15,7 +15,8 @@ from tutelage.student.gradient_checkpointing import checkpoints_activations
 from tutelage.student.model import Student
 from tutelage.student.optimizer import allocate_state, make_optimizer
 from tutelage.student.passes import EagerPasses, in_packed_passes, in_separate_passes
-from tutelage.student.stepping import Losses, StudyStep
+from tutelage.student.step import Losses
+from tutelage.student.stepping import StudyStep
 
 RATE = 1e-3
 

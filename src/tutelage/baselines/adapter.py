@@ -13,7 +13,7 @@ from tutelage.rounds.run import Run
 
 
 def _play(run: Run) -> None:
-    if getattr(run.recipe, "lora", None) is None:
+    if run.recipe.lora is None:
         raise RecipeError('The method "adapter" trains low-rank adapters: say which by an override, such as lora.r=16.')
     one_pass(run, lesson_of_one_pass)
 

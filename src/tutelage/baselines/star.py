@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tutelage.baselines.method import ALL, Method
+from tutelage.errors import RecipeError
 from tutelage.prompts import REASONING, SEPARATOR, hint_text, mentions_prompt, question_text, solution_text
 from tutelage.records import Attempt, Correction, Demonstration, Question, Triplet, Verdict
 from tutelage.rounds.answering import answer_all, answers_of, finished_answers, prompts_for
@@ -32,6 +33,10 @@ HINTED = "the student itself, given the hint"
 
 
 def _play(run: Run) -> None:
+    if run.recipe.lora is not None and run.recipe.lora.next_round == "merged":
+        raise RecipeError(
+            'STaR trains each round anew: there is no adapter to merge. Take lora.next_round="same adapter".'
+        )
     timed(run, 0, "evaluation", lambda: evaluate(run, 0))
     number, decision = 0, decision_after(run, 0)
     while decision.reason is None:

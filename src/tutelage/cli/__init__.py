@@ -24,6 +24,7 @@ from tutelage.cli.common import (
 )
 from tutelage.cli.common import quiet as _quiet
 from tutelage.cli.compare import compare
+from tutelage.cli.export import export
 from tutelage.cli.ranks import Gpus, is_launched, run_rank, started
 from tutelage.cli.teacher import estimate, ledger
 from tutelage.errors import RecipeError, TutelageError
@@ -175,6 +176,7 @@ def ask(
 app.command()(estimate)
 app.command()(ledger)
 app.command()(compare)
+app.command()(export)
 
 
 @app.command()

@@ -2,13 +2,13 @@
 
 | stage | depends on |
 | --- | --- |
-| untrained student | [student], and sections of the recipe that are not named here |
+| untrained student | [student], lora.quantize, and sections of the recipe that are not named here |
 | evaluation n | student n, test and held-out questions, how the student is asked, [evaluation] |
 | exam n | student n-1, training questions, how the student is asked, [exam], n |
 | mistakes n | exam n, exam.mistakes |
 | feedback n | training questions, [teacher], the teacher's demonstrations, the student's tokenizer, limits on new tokens, n; mistakes n from round 2 on |
 | lesson n | feedback n and mistakes n; with rounds.data = "all rounds" those of the rounds before, too; n |
-| student n | lesson n, student n-1, how the student is asked, [study], n |
+| student n | lesson n, student n-1, how the student is asked, [study], [lora], n |
 
 The seed is part of all of them. "How the student is asked" is [prompt] and the student's demonstrations. Data count by their contents, not by where
 they came from. Keys that change no result (how many at a time, addresses, keys, caps) are left out by name, so that a
@@ -41,7 +41,7 @@ STAGES: Mapping[Stage, tuple[str, ...]] = {
 }
 """What a stage leaves behind, by the names in `workspace.Round`; the last of them is there when the stage is done."""
 
-_NAMED = {"task", "student", "teacher", "prompt", "exam", "study", "rounds", "evaluation", "seed"}
+_NAMED = {"task", "student", "teacher", "prompt", "exam", "study", "lora", "rounds", "evaluation", "seed"}
 _HOW_MANY = {"batch_size"}
 _STUDY_FREE = {"checkpoint_steps", "micro_batch_size", "gradient_checkpointing"}
 _TEACHER_FREE = {
@@ -60,7 +60,8 @@ def files_of(place: Round, stage: Stage) -> list[Path]:
 def untrained_key(recipe: Recipe) -> str:
     """The hash of what the untrained student depends on."""
     parts = _sections(recipe)
-    return _hash("untrained", parts["student"], parts["rest"])
+    quantized = recipe.lora is not None and recipe.lora.quantize
+    return _hash("untrained", parts["student"], quantized, parts["rest"])
 
 
 def stage_keys(run: Run, method: Method) -> dict[Key, str]:
@@ -126,7 +127,7 @@ class _Keys:
         settings = self._recipe.study
         rate = settings.learning_rate if number == 1 else settings.later_learning_rate or settings.learning_rate
         shown = _without(self._parts["study"], _STUDY_FREE | {"learning_rate", "later_learning_rate"})
-        return self.found[number, "lesson"], self._student(number - 1), self._asked, shown, rate
+        return self.found[number, "lesson"], self._student(number - 1), self._asked, shown, self._parts["lora"], rate
 
 
 def _sections(recipe: Recipe) -> dict[str, Any]:

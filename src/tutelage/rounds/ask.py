@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tutelage.errors import WorkspaceError
 from tutelage.records import AnswerKind, Attempt, Question
 from tutelage.rounds.answering import grade, prompts_for
 from tutelage.rounds.run import Run, open_run
-from tutelage.student.model import load_student
+from tutelage.rounds.students import chosen_student, load_whole
 from tutelage.student.sampling import greedy_batch
 
 
@@ -19,15 +18,7 @@ def ask(folder: Path, text: str, choices: tuple[str, ...] = (), number: int | No
     Raises: WorkspaceError if there is no such student yet. A run that is going on can be asked, too.
     """
     run = open_run(folder, lock=False)
-    where = run.workspace.student if number is None else run.round(number).student
-    if number is not None:
-        run.check_not_deleted(number)
-    if not where.is_dir():
-        raise WorkspaceError(
-            f"There is no student at {where} yet. Finish the run by `tutelage resume {folder}`, or name a finished "
-            "round by --round (0 is the untrained student)."
-        )
-    student = load_student(str(where), revision=None, device=run.recipe.student.device)
+    student = load_whole(run.workspace, run.recipe, *chosen_student(run.workspace, number))
     question = Question("asked", text, "", _kind(run), choices)
     [completion] = greedy_batch(student, prompts_for(run, student, [question]), run.recipe.evaluation.max_new_tokens)
     return grade(question, 0, completion)

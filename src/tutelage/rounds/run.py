@@ -20,6 +20,8 @@ from tutelage.progress import say
 from tutelage.recipes import read_recipe, recipe_to_toml, with_absolute_paths
 from tutelage.records import Demonstration, Question, SplitName, StoredQuestion, from_json
 from tutelage.rounds.questions import choose_questions
+from tutelage.rounds.students import load_learner, load_whole, write_learner
+from tutelage.student.lora import check_adapter, check_packages
 from tutelage.student.model import Student, load_student, save_student
 from tutelage.student.prompting import prompting_for
 from tutelage.tasks.split import describe, question_key
@@ -74,28 +76,33 @@ class Run:
         """The student as it stands after a round, always as it was saved, so that resuming changes nothing."""
         if self._student is None or self._student[0] != number:
             self._student = None  # frees the memory first
-            folder = self.round(number).student
-            if not folder.is_dir():
-                self.check_not_deleted(number)
-                raise WorkspaceError(f"There is no student at {folder}: round {number} has not been studied yet.")
-            self._student = (number, load_student(str(folder), revision=None, device=self.recipe.student.device))
+            self._student = (number, load_whole(self.workspace, self.recipe, number))
         return self._student[1]
+
+    def learner(self, number: int) -> Student:
+        """The student as it stands after a round, for training to change: with LoRA, as its base and an adapter."""
+        lora = self.recipe.lora
+        if lora is None:
+            student = self.student(number)
+            self.forget_student()  # it changes now; the next stage loads what is kept of it
+            return student
+        self.forget_student()  # frees the memory first
+        return load_learner(self.workspace, self.recipe, lora, number)
 
     def keep_student(self, student: Student, number: int, weights: dict[str, torch.Tensor] | None = None) -> None:
         """Saves the student as it stands after a round. Raises: WorkspaceError on a full disk.
 
         weights: as `save_student` takes them.
         """
-        write_atomically(self.round(number).student, lambda partial: save_student(student, partial, weights))
+        lora = self.recipe.lora
 
-    def check_not_deleted(self, number: int) -> None:
-        """Raises: WorkspaceError if the student of this round was there once, and rounds.keep let go of it."""
-        place = self.round(number)
-        if place.summary.is_file() and not place.student.is_dir():
-            raise WorkspaceError(
-                f'The student of round {number} was deleted, since rounds.keep is "needed". Those of round 0, the best '
-                'round and the last one are there; a run with rounds.keep = "all" keeps every round\'s.'
-            )
+        def write(partial: Path) -> None:
+            if lora is None or number == 0:
+                save_student(student, partial, weights)
+            else:
+                write_learner(self.workspace, self.recipe, lora, student, number, partial, weights)
+
+        write_atomically(self.round(number).student, write)
 
     def forget_student(self) -> None:
         """Drops the loaded student; the next stage loads what was saved."""
@@ -222,15 +229,21 @@ def _check_apart(path: Path, splits: Mapping[SplitName, Sequence[Question]]) -> 
 
 def _untrained_student(recipe: Recipe, folder: Path | None = None) -> Student:
     settings = recipe.student
+    if recipe.lora is not None:
+        check_packages(recipe.lora)
     say(f"Loading the student {settings.model}")
     if folder is not None:
-        return load_student(str(folder), device=settings.device)
-    return load_student(settings.model, revision=settings.revision, device=settings.device)
+        student = load_student(str(folder), device=settings.device)
+    else:
+        student = load_student(settings.model, revision=settings.revision, device=settings.device)
+    if recipe.lora is not None:
+        check_adapter(student, recipe.lora)
+    return student
 
 
 def _environment() -> dict[str, object]:
     """What a reader needs to repeat the run elsewhere."""
-    packages = ("torch", "transformers", "tokenizers", "safetensors", "aiohttp", "datasets")
+    packages = ("torch", "transformers", "tokenizers", "safetensors", "aiohttp", "datasets", "peft", "bitsandbytes")
     return {
         "tutelage": tutelage.__version__,
         "python": sys.version.split()[0],

@@ -52,8 +52,7 @@ def train_student(run: Run, number: int, start: int | None = None, encode: Encod
     place, settings = run.round(number), run.recipe.study
     log = _Log(unfinished(place.training))
     start = number - 1 if start is None else start
-    student = run.student(start)
-    run.forget_student()  # it changes now; the next stage loads what is kept below
+    student = run.learner(start)
     samples = (encode or encode_lesson)(run, student, lesson(run, number))
     total = count_steps(samples, settings)
     if settings.warmup_steps >= total:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from transformers import (
 
 from tutelage.distributed import local_rank, world_size
 from tutelage.errors import StudentError
+from tutelage.student.quantization import in_4_bits, keep_weights
 from tutelage.student.sources import Source, explain, find_source
 from tutelage.student.special_tokens import repair_special_tokens
 
@@ -65,20 +66,21 @@ class Student:
         return limit if isinstance(limit, int) and limit > 0 else None
 
 
-def load_student(model: str, *, revision: str | None = None, device: str = "auto") -> Student:
+def load_student(model: str, *, revision: str | None = None, device: str = "auto", quantize: bool = False) -> Student:
     """Loads a language model and makes its special tokens consistent (see `repair_special_tokens`).
 
     model: a hub id, a local folder, the path of a .gguf file, or "package:NAME" for the one .gguf file that
         the installed Python distribution NAME carries. A GGUF file is converted, which takes its time (25 s for
         135M parameters): save the student and load that.
     revision: of a hub id. device: "auto" (a CUDA GPU where there is one), or as torch names it.
+    quantize: the linear layers but the head in 4 bits (NF4, double quantisation), by bitsandbytes.
     Raises: StudentError if it is not found, not readable, or not such a language model.
     """
     place = choose_device(device)
     source = find_source(model, revision)
     try:
         tokenizer = _load_tokenizer(source)
-        network = _load_model(source)
+        network = _load_model(source, in_4_bits(place) if quantize else {})
     except StudentError:
         raise
     # The loaders of four libraries raise whatever they like on a file that is damaged or of another kind.
@@ -98,7 +100,7 @@ def load_student(model: str, *, revision: str | None = None, device: str = "auto
         tokens.decoder_start,
         tokens.suffix,
     )
-    if not student.is_encoder_decoder:
+    if not student.is_encoder_decoder and not quantize:  # which is coarse, and of a student that was checked before
         _check_causal(model, network, tokens.eos_id)
     return student
 
@@ -112,6 +114,14 @@ def save_student(student: Student, folder: Path, weights: dict[str, torch.Tensor
     """
     with safetensors_errors():
         student.model.save_pretrained(folder, state_dict=weights)
+    save_words(student, folder)
+
+
+def save_words(student: Student, folder: Path) -> None:
+    """Writes the tokenizer and the generation settings alone. Raises: OSError if they cannot be written."""
+    assert student.model.generation_config is not None  # noqa: S101 - repair_special_tokens made it
+    student.model.generation_config.save_pretrained(folder)
+    with safetensors_errors():
         student.tokenizer.save_pretrained(folder)
 
 
@@ -162,14 +172,14 @@ def _load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _load_model(source: Source) -> PreTrainedModel:
-    arguments: dict[str, Any] = dict(source.arguments)
+def _load_model(source: Source, quantization: Mapping[str, Any]) -> PreTrainedModel:
+    arguments: dict[str, Any] = {**source.arguments, **quantization}
     kind: Any = AutoModelForCausalLM
     if source.is_gguf:
         # Without this the model counts as quantized, and neither trains nor saves.
         arguments["quantization_config"] = GgufConfig(dequantize=True)
     else:
-        config = AutoConfig.from_pretrained(source.name, **arguments)
+        config = AutoConfig.from_pretrained(source.name, **source.arguments)
         if getattr(config, "is_encoder_decoder", False):
             kind = AutoModelForSeq2SeqLM
         arguments["use_safetensors"] = True
@@ -181,6 +191,8 @@ def _load_model(source: Source) -> PreTrainedModel:
             f"({len(missing)} in all) missing in its files. Take a model with a language-model head."
         )
     assert isinstance(model, PreTrainedModel)  # noqa: S101 - for the type checker
+    if quantization:
+        keep_weights(model)
     if kind is AutoModelForSeq2SeqLM:
         _state_own_head(model)
     return model

@@ -25,6 +25,7 @@ from tutelage.student.packed.attention import TREE
 from tutelage.student.packed.replay import Replay
 from tutelage.student.packed.sums import chunk_for, pack, packed_passes, packed_sums
 from tutelage.student.packed.tree import Tree, plant
+from tutelage.student.quantization import exact_arithmetic
 from tutelage.student.separate import JointSums, LessonSample, joined_pass, separate_passes
 from tutelage.student.sharding import Root, where_it_lies
 from tutelage.student.shared_encoder import Shared, share, shared_passes, shared_sums
@@ -193,8 +194,9 @@ def _why_not(student: Student, passes: Callable[[Sequence[LessonSample]], JointS
     was_training = student.model.training
     student.model.eval()
     try:
-        expected = separate_passes(student, lesson, margin=1.0)
-        found = passes(lesson)
+        with exact_arithmetic(student.model):
+            expected = separate_passes(student, lesson, margin=1.0)
+            found = passes(lesson)
     # A model of any kind may refuse a mask or a hook in any way; whatever it raises, separate passes remain.
     except Exception as error:
         return first_line(error)

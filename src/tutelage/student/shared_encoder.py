@@ -65,14 +65,13 @@ def share(student: Student, samples: Sequence[LessonSample]) -> Shared:
         if sample.is_triplet:
             states.append([(row + branch) * length + text.last for branch, text in enumerate(rows)])
         row += len(rows)
-    places, target_ids, weights = zip(*predicted, strict=True)
     return Shared(
         *pad_rows(list(question), student.pad_id),
         torch.tensor([question[text.source_ids] for text in texts]),
         *pad_rows([text.token_ids for text in texts], student.pad_id),
-        torch.tensor(places),
-        torch.tensor(target_ids),
-        torch.tensor(weights),
+        torch.tensor([place for place, _, _ in predicted], dtype=torch.int64),  # none, if nothing weighs anything
+        torch.tensor([target for _, target, _ in predicted], dtype=torch.int64),
+        torch.tensor([weight for _, _, weight in predicted]),
         torch.tensor(states, dtype=torch.int64).reshape(-1, 3),
     )
 

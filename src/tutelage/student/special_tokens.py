@@ -72,6 +72,7 @@ def repair_special_tokens(name: str, model: PreTrainedModel, tokenizer: PreTrain
     if getattr(model.config, "is_encoder_decoder", False):
         tokenizer.padding_side = "right"  # an encoder may count its positions from the first token, padding included
         start = _decoder_start(name, model, bos)
+    tokenizer.init_kwargs["padding_side"] = tokenizer.padding_side  # from where it is saved
     model.config.eos_token_id = eos_id
     model.config.pad_token_id = pad_id
     model.generation_config = GenerationConfig(

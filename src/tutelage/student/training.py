@@ -22,7 +22,8 @@ from tutelage.student.checkpoint import load_checkpoint, save_checkpoint
 from tutelage.student.encoding import Sample
 from tutelage.student.model import Student
 from tutelage.student.separate import LessonSample
-from tutelage.student.stepping import Batch, Losses, StudyStep
+from tutelage.student.step import Batch, Losses
+from tutelage.student.stepping import StudyStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,9 @@ def study(
     """Trains the student on a lesson, in place, from the checkpoint of this very study if there is one.
 
     on_step: called after every optimizer step, those before the checkpoint left out.
+    Several ranks call it together, with the same arguments; each has the same steps to tell. One that shards its
+    student (see StudySettings) has parts of the weights afterwards: `gather_weights` puts them together. Until then
+    the weights may lie on the CPU, whatever the student's device is.
     Raises: StudentError if the loss is no longer a number. On one CPU a resumed study ends bit for bit as
     an uninterrupted one: the order and any dropout depend on the seed and the step alone.
     """
