@@ -92,6 +92,9 @@ def ledger(
     with Ledger(path) as opened:
         if question is None:
             show(ledger_table(totals(opened)))
+            if judged := totals(opened, "judgement"):
+                show("What the judge of the student's rationales was asked:")
+                show(ledger_table(judged))
             return
         entries = conversation(opened, question)
         if not entries:

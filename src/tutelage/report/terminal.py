@@ -16,12 +16,11 @@ from tutelage.progress import plain
 from tutelage.prompts import question_text
 from tutelage.records import Attempt, Correction, Mistake, Question
 from tutelage.report.teacher import NOTHING, maybe_text, paid_text
-from tutelage.rounds.answering import grade, prompts_for
+from tutelage.rounds.cases import ask_again, last_corrected
 from tutelage.rounds.run import Run
-from tutelage.student.sampling import greedy_batch
 from tutelage.teacher.books.accounts import totals
 from tutelage.teacher.books.ledger import Ledger
-from tutelage.workspace import read_json, read_records
+from tutelage.workspace import read_json
 
 
 def rounds_table(run: Run, last: int) -> Table:
@@ -112,35 +111,18 @@ def find_stories(run: Run, last: int, candidates: int = 12) -> list[Story]:
 
     The first `candidates` of the file; those that are right now come first.
     """
-    number, corrected = next(
-        ((n, found) for n in range(last, 0, -1) if (found := _corrected(run, n, shown=True))),
-        (1, _corrected(run, 1, shown=False)),
-    )
+    number, corrected = last_corrected(run, last)
     if not corrected:
         return []
     questions = {question.id: question for question in run.questions["train"]}
     asked = [questions[correction.question_id] for _, correction in corrected[:candidates]]
-    student = run.student(number)
-    answers = greedy_batch(student, prompts_for(run, student, asked), run.recipe.evaluation.max_new_tokens)
     stories = [
-        Story(question, number, mistake, correction, grade(question, 0, answer))
-        for question, (mistake, correction), answer in zip(asked, corrected, answers, strict=False)
+        Story(question, number, mistake, correction, answer)
+        for question, (mistake, correction), answer in zip(
+            asked, corrected, ask_again(run, number, asked), strict=False
+        )
     ]
     return sorted(stories, key=lambda story: not story.answer.correct)
-
-
-def _corrected(run: Run, number: int, shown: bool) -> list[tuple[Mistake, Correction]]:
-    """Each question's mistake with the first kept correction; what the teacher was shown, or else the first made."""
-    place = run.round(number)
-    if not place.feedback.is_file() or not place.student.is_dir():
-        return []
-    made = {mistake.question_id: mistake for mistake in reversed(read_records(place.mistakes, Mistake))}
-    pairs: dict[str, tuple[Mistake, Correction]] = {}
-    for correction in read_records(place.feedback, Correction):
-        mistake = correction.mistake if shown else made.get(correction.question_id)
-        if correction.verdict == "kept" and mistake is not None:
-            pairs.setdefault(correction.question_id, (mistake, correction))
-    return list(pairs.values())
 
 
 def story_panel(story: Story) -> RenderableType:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tutelage.distributed import is_leader
 from tutelage.errors import DataError
 from tutelage.progress import progress, say
-from tutelage.records import Mistake, Question, Triplet
+from tutelage.records import Mistake, Question, SplitName, Triplet
 from tutelage.rounds.lesson import lesson
 from tutelage.rounds.orders import call
 from tutelage.rounds.run import Run
@@ -108,9 +108,14 @@ def read_training(path: Path) -> list[Step]:
     return read_records(path, Step)
 
 
-def encode_lesson(run: Run, student: Student, triplets: Sequence[Triplet]) -> list[LessonSample]:
-    """A lesson as tokens. A sample longer than the student's context is left out, and the user told."""
-    questions = {question.id: question for question in run.questions["train"]}
+def encode_lesson(
+    run: Run, student: Student, triplets: Sequence[Triplet], asked_of: SplitName = "train"
+) -> list[LessonSample]:
+    """A lesson as tokens. A sample longer than the student's context is left out, and the user told.
+
+    asked_of: whose questions they are; another split's are read by the student, and never trained on.
+    """
+    questions = {question.id: question for question in run.questions[asked_of]}
     prompting = prompting_for(student, run.recipe.prompt, run.demonstrations)
     weight, limit = run.recipe.study.demonstration_weight, student.context
 

@@ -51,13 +51,13 @@ def separate_passes(student: Student, samples: Sequence[LessonSample], margin: f
     With margin ρ; pass no triplet at all (λ = 0) by leaving out positives or negatives.
     """
     anchor = pad([sample.anchor for sample in samples], student.pad_id, student.device)
-    hidden_BTD, logits_BTV = _hidden_and_logits(student, anchor)
+    hidden_BTD, logits_BTV = hidden_and_logits(student, anchor)
     language_model = language_model_loss(logits_BTV, anchor.token_BT, anchor.weight_BT)
     rows = [row for row, sample in enumerate(samples) if sample.is_triplet]
     if not rows:
         nothing = torch.zeros((), device=student.device)
         return JointSums(language_model, Sum(nothing, nothing))
-    anchor_BD = _at_last(hidden_BTD, anchor)[rows]
+    anchor_BD = at_last(hidden_BTD, anchor)[rows]
     positives = [sample.positive for sample in samples if sample.is_triplet and sample.positive]
     negatives = [sample.negative for sample in samples if sample.is_triplet and sample.negative]
     triplet = triplet_loss(anchor_BD, _final_states(student, positives), _final_states(student, negatives), margin)
@@ -72,9 +72,9 @@ def joined_pass(student: Student, samples: Sequence[LessonSample], margin: float
     texts += [sample.negative for sample in triplets if sample.negative]
     batch = pad(texts, student.pad_id, student.device)
     anchors = len(samples)
-    hidden_BTD, logits_BTV = _hidden_and_logits(student, batch, anchors)
+    hidden_BTD, logits_BTV = hidden_and_logits(student, batch, anchors)
     language_model = language_model_loss(logits_BTV, batch.token_BT[:anchors], batch.weight_BT[:anchors])
-    state_BD = _at_last(hidden_BTD, batch)
+    state_BD = at_last(hidden_BTD, batch)
     rows = [row for row, sample in enumerate(samples) if sample.is_triplet]
     positive_BD, negative_BD = state_BD[anchors:].chunk(2) if rows else (state_BD[rows], state_BD[rows])
     return JointSums(language_model, triplet_loss(state_BD[rows], positive_BD, negative_BD, margin))
@@ -84,12 +84,12 @@ def _final_states(student: Student, samples: Sequence[Sample]) -> Tensor:
     """h of each sample, [B, D]; by the base model where that gives it, since no loss reads these logits."""
     batch = pad(samples, student.pad_id, student.device)
     if student.is_encoder_decoder:
-        return _at_last(_hidden_and_logits(student, batch)[0], batch)
+        return at_last(hidden_and_logits(student, batch)[0], batch)
     output = student.model.base_model(**batch.inputs, use_cache=False)
-    return _at_last(output.last_hidden_state, batch)
+    return at_last(output.last_hidden_state, batch)
 
 
-def _hidden_and_logits(student: Student, batch: Batch, predicting: int | None = None) -> tuple[Tensor, Tensor]:
+def hidden_and_logits(student: Student, batch: Batch, predicting: int | None = None) -> tuple[Tensor, Tensor]:
     """The last layer's hidden states [B, T, D], which the head is given, and the logits [B, T, V] of one pass.
 
     predicting: so many first rows have logits; None: all.
@@ -111,6 +111,7 @@ def _hidden_and_logits(student: Student, batch: Batch, predicting: int | None = 
     return hidden[0], output.logits
 
 
-def _at_last(hidden_BTD: Tensor, batch: Batch) -> Tensor:
+def at_last(hidden_BTD: Tensor, batch: Batch) -> Tensor:
+    """h of each sample, [B, D]: the state at the answer's last token."""
     rows_B = torch.arange(len(batch.last_B), device=batch.last_B.device)
     return hidden_BTD[rows_B, batch.last_B]

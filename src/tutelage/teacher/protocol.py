@@ -22,13 +22,17 @@ from tutelage.records import Message, Mistake, Question
 _LONE = re.compile("[\ud800-\udfff]")
 
 
+RequestKind = Literal["feedback", "judgement"]
+"""What a request asks for: a correction of the student, or a score for what it wrote (Table 6)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One question for the teacher: T(x, null, y) without a mistake, T(x, r̂, y) with one (3.2).
 
     prompt: chat messages, or the one text that a completion endpoint continues.
     replies: how many samples are asked for; they have the places 0 .. replies - 1.
-    round: a question asked again in a later round is a new draw.
+    round: a question asked again in a later round is a new draw, but what was judged once is judged for good.
     """
 
     question: Question
@@ -36,6 +40,7 @@ class Request:
     prompt: tuple[Message, ...] | str
     replies: int
     round: int
+    kind: RequestKind = "feedback"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +203,8 @@ def sample_keys(teacher: Teacher, request: Request) -> tuple[str, ...]:
     known = _KEYS.get(id(request))
     if known is not None and known[0] is request and known[1] is teacher:
         return known[2]
-    content: dict[str, object] = {"teacher": teacher.identity, "round": request.round}
+    asked_in = {"round": request.round} if request.kind == "feedback" else {"kind": request.kind}
+    content: dict[str, object] = {"teacher": teacher.identity, **asked_in}
     if request.prompt:
         prompt = request.prompt
         content["prompt"] = prompt if isinstance(prompt, str) else [[m.role, m.content] for m in prompt]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -208,3 +209,19 @@ def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(WorkspaceError, match="could not be written"):
         Ledger(tmp_path / "file" / "teacher.sqlite")
+
+
+def test_a_ledger_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "teacher.sqlite"
+    with Ledger(path) as ledger:
+        ask(ScriptedTeacher(), [request(LEGS)], ledger)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript("ALTER TABLE calls DROP COLUMN kind; PRAGMA user_version = 2")
+    with Ledger(path) as ledger:
+        assert totals(ledger)[1].samples == 2
+        assert totals(ledger, "judgement") == {}
+        teacher = ScriptedTeacher()
+        ask(teacher, [request(LEGS), request(numbered(1))], ledger)
+        assert teacher.asked == ["own/1"]
+    with Ledger(path) as ledger:
+        assert totals(ledger)[1].samples == 4

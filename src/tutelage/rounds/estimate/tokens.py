@@ -106,7 +106,7 @@ class Measured:
 
 
 _TOLD = """
-FROM calls WHERE ended IS NOT NULL AND failure IS NULL AND road IN ('direct', 'batch')
+FROM calls WHERE ended IS NOT NULL AND failure IS NULL AND road IN ('direct', 'batch') AND kind = 'feedback'
     AND prompt_tokens > 0 AND completion_tokens IS NOT NULL
 """
 _CALLS = f"""

@@ -11,7 +11,7 @@ from typing import Any
 from tutelage.teacher.books.ledger import Ledger
 from tutelage.teacher.books.prices import PICO
 from tutelage.teacher.books.sqlite import sum_of, summed
-from tutelage.teacher.protocol import Sample, Usage
+from tutelage.teacher.protocol import RequestKind, Sample, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,31 +64,32 @@ SELECT count(DISTINCT question || '|' || prompt || '|' || coalesce(mistake, ''))
     count(*) FILTER (WHERE ended IS NOT NULL AND failure IS NULL AND cost IS NULL AND road IN ('direct', 'batch')),
     coalesce(sum(charged_tokens - coalesce(prompt_tokens + completion_tokens, 0)), 0),
     {sum_of("charged_cost - coalesce(cost, 0)")}
-FROM calls WHERE round = ?
+FROM calls WHERE round = ? AND calls.kind = ?
 """  # noqa: S608
 _SAMPLES = """
-SELECT count(*), count(*) FILTER (WHERE kind = 'cut'), count(*) FILTER (WHERE kind = 'refused'),
-    count(*) FILTER (WHERE kind = 'empty'), count(*) FILTER (WHERE road = 'cache')
-FROM samples JOIN calls ON calls.id = samples.call WHERE round = ?
+SELECT count(*), count(*) FILTER (WHERE samples.kind = 'cut'), count(*) FILTER (WHERE samples.kind = 'refused'),
+    count(*) FILTER (WHERE samples.kind = 'empty'), count(*) FILTER (WHERE road = 'cache')
+FROM samples JOIN calls ON calls.id = samples.call WHERE round = ? AND calls.kind = ?
 """
 _FAILURES = """
-SELECT failure, count(*) FROM calls WHERE round = ? AND failure IS NOT NULL GROUP BY failure ORDER BY 2 DESC, 1
+SELECT failure, count(*) FROM calls WHERE round = ? AND kind = ? AND failure IS NOT NULL
+GROUP BY failure ORDER BY 2 DESC, 1
 """
 
 
-def totals(ledger: Ledger) -> dict[int, Totals]:
-    """What each round asked, by its number."""
-    rounds = [int(row[0]) for row in ledger.rows("SELECT DISTINCT round FROM calls ORDER BY round")]
-    return {number: _totals(ledger, number) for number in rounds}
+def totals(ledger: Ledger, kind: RequestKind = "feedback") -> dict[int, Totals]:
+    """What each round asked for, by its number: feedback, or judgements."""
+    rounds = ledger.rows("SELECT DISTINCT round FROM calls WHERE kind = ? ORDER BY round", (kind,))
+    return {int(number): _totals(ledger, int(number), kind) for (number,) in rounds}
 
 
-def _totals(ledger: Ledger, number: int) -> Totals:
+def _totals(ledger: Ledger, number: int, kind: RequestKind) -> Totals:
     ((requests, answered, calls, from_network, in_flight, prompt, completion, cached, without, *money),) = ledger.rows(
-        _CALLS, (number,)
+        _CALLS, (number, kind)
     )
     *paid, unknown, tokens, over, rest = money
     cost, maybe = summed(*paid), summed(over, rest) or 0
-    ((samples, cut, refused, empty, from_cache),) = ledger.rows(_SAMPLES, (number,))
+    ((samples, cut, refused, empty, from_cache),) = ledger.rows(_SAMPLES, (number, kind))
     return Totals(
         requests,
         answered,
@@ -101,7 +102,7 @@ def _totals(ledger: Ledger, number: int) -> Totals:
         refused,
         empty,
         from_cache,
-        {str(kind): int(count) for kind, count in ledger.rows(_FAILURES, (number,))},
+        {str(failure): int(count) for failure, count in ledger.rows(_FAILURES, (number, kind))},
         prompt,
         completion,
         cached,

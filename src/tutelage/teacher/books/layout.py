@@ -1,7 +1,10 @@
 """The tables of a ledger."""
 
-VERSION = 2
+VERSION = 3
 """Of the tables' layout, kept in the file's user_version."""
+
+UPGRADES = {2: "ALTER TABLE calls ADD COLUMN kind TEXT NOT NULL DEFAULT 'feedback';"}
+"""What makes an earlier version's tables this one's."""
 
 LAYOUT = """
 CREATE TABLE IF NOT EXISTS teachers (
@@ -33,7 +36,8 @@ CREATE TABLE IF NOT EXISTS calls (
     completion_tokens INTEGER,
     cost INTEGER,                    -- in millionths of millionths of the prices' money; NULL: unknown
     charged_tokens INTEGER NOT NULL, -- what counts against the caps: the worst case where the true one is unknown
-    charged_cost INTEGER NOT NULL
+    charged_cost INTEGER NOT NULL,
+    kind TEXT NOT NULL DEFAULT 'feedback' -- what it asks for: feedback, or a judgement of a rationale
 );
 CREATE INDEX IF NOT EXISTS calls_of_question ON calls (question, round);
 CREATE INDEX IF NOT EXISTS failures_of_prompt ON calls (prompt) WHERE failure IS NOT NULL;

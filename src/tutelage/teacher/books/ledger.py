@@ -22,7 +22,7 @@ from tutelage.errors import WorkspaceError
 from tutelage.records import to_json
 from tutelage.teacher.books.budget import Spent
 from tutelage.teacher.books.entries import Begun, Ended, Entry
-from tutelage.teacher.books.layout import LAYOUT, VERSION
+from tutelage.teacher.books.layout import LAYOUT, UPGRADES, VERSION
 from tutelage.teacher.books.sqlite import prepare, sum_of, summed, undone_if_it_fails
 from tutelage.teacher.protocol import Reply, Request, Sample, Teacher, sample_keys
 from tutelage.workspace import disk_errors
@@ -60,7 +60,7 @@ class Ledger:
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA wal_autocheckpoint = 10000")  # pages, 40 MB; ten times the usual
             check = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            version = prepare(self._connection, LAYOUT, VERSION) if check == "ok" else None
+            version = prepare(self._connection, LAYOUT, VERSION, UPGRADES) if check == "ok" else None
         if check != "ok":
             raise damaged(self.path, str(check))
         if version != VERSION:
@@ -140,12 +140,13 @@ class Ledger:
                     now,
                     entry.charge.tokens,
                     entry.charge.cost,
+                    request.kind,
                 )
             )
         self._connection.executemany("INSERT OR IGNORE INTO prompts (id, prompt) VALUES (?, ?)", prompts)
         self._connection.executemany(
             "INSERT INTO calls (id, teacher, round, question, mistake, prompt, places, road, batch, keys, "
-            "begun, charged_tokens, charged_cost) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "begun, charged_tokens, charged_cost, kind) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             calls,
         )
 

@@ -5,23 +5,28 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 
-def prepare(connection: sqlite3.Connection, layout: str, version: int) -> int:
+def prepare(
+    connection: sqlite3.Connection, layout: str, version: int, upgrades: Mapping[int, str] = MappingProxyType({})
+) -> int:
     """Makes the tables in an empty file; turns on the write-ahead log in one of this version.
 
-    Another version's, and another program's, is left as it is. Several processes may do so at once.
+    upgrades: by earlier version, the statements that make its file one of this version. Any other version's, and
+    another program's, is left as it is. Several processes may make a file at once.
     Returns the version that the file is of.
     """
     found, tables = connection.execute(
         "SELECT user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_user_version"
     ).fetchone()
-    if found != version and (found or tables):
+    if found != version and (found or tables) and found not in upgrades:
         return int(found)
     _turn_on_wal(connection)
     if found != version:
-        connection.executescript(f"BEGIN IMMEDIATE; {layout} PRAGMA user_version = {version}; COMMIT;")
+        statements = upgrades[found] if found else layout
+        connection.executescript(f"BEGIN IMMEDIATE; {statements} PRAGMA user_version = {version}; COMMIT;")
     return version
 
 
