@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tutelage.comparisons.analyses import feedback, loss_weight, methods, rounds, students
+from tutelage.comparisons.analyses import cases, feedback, loss_weight, methods, reflection, rounds, students, transfer
 from tutelage.comparisons.compared import Analysis
 
 ANALYSES: dict[str, Analysis] = {
@@ -12,5 +12,8 @@ ANALYSES: dict[str, Analysis] = {
     "curves": loss_weight.analyse_curves,
     "rounds": rounds.analyse,
     "students": students.analyse,
+    "reflection": reflection.analyse,
+    "transfer": transfer.analyse,
+    "cases": cases.analyse,
 }
 """By the name that a comparison file's `table` gives."""
