@@ -9,6 +9,7 @@ random, made on the device; every step is taken on samples of new lengths, GSM8K
 - weak: every rank adds `--batch` samples to the global batch. strong: the global batch stays `--batch`.
 - tokens: predicted ones, the demonstrations' included, as training.jsonl counts them.
 - speedup_of_ranks: tokens a second over those of one rank without shards, where that was measured.
+- loss_difference: the largest of a step's language-model losses to those of one rank on the same batches, as a part.
 
 The JSON object is the last line.
 """
@@ -159,6 +160,9 @@ def add_speedups(cases: list[dict[str, Any]]) -> None:
         if "step_ms" in case:
             speed = None if alone is None else case["tokens_per_second"] / alone["tokens_per_second"]
             case["speedup_of_ranks"] = speed and round(speed, 3)
+            if alone is not None and case["batch"] == alone["batch"]:
+                pairs = zip(alone["losses"], case["losses"], strict=True)
+                case["loss_difference"] = max(abs(one - other) / one for one, other in pairs)
 
 
 def print_cases(cases: list[dict[str, Any]]) -> None:

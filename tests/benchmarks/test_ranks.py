@@ -33,10 +33,11 @@ def test_what_is_measured() -> None:
 
 def test_speedups_are_those_of_tokens_a_second() -> None:
     cases: list[dict[str, Any]] = [
-        {"ranks": 1, "step_ms": 10.0, "tokens_per_second": 100.0},
-        {"ranks": 2, "step_ms": 11.0, "tokens_per_second": 190.0},
+        {"ranks": 1, "batch": 8, "step_ms": 10.0, "tokens_per_second": 100.0, "losses": [4.0, 2.0]},
+        {"ranks": 2, "batch": 8, "step_ms": 11.0, "tokens_per_second": 190.0, "losses": [4.0, 2.5]},
         {"ranks": 2, "error": "out of memory"},
     ]
     ranks.add_speedups(cases)
     assert cases[1]["speedup_of_ranks"] == 1.9
+    assert cases[1]["loss_difference"] == 0.25
     assert "speedup_of_ranks" not in cases[2]
