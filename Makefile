@@ -2,10 +2,14 @@
 VENV ?= .venv
 PYTHON ?= python3
 
-.PHONY: demo test check install
+.PHONY: demo tables test check install
 
 demo: install
 	$(VENV)/bin/tutelage demo
+
+# Every comparison in configs/comparisons, at a size for two CPU cores; PAPER: a JSON file of the paper's numbers.
+tables: install
+	$(VENV)/bin/tutelage compare configs/comparisons $(if $(PAPER),--paper $(PAPER))
 
 # One thread each: two processes whose OpenMP threads wait for each other by spinning are slower than one.
 test: install check

@@ -104,6 +104,26 @@ def teacher_prompt(
     return (*messages, Message("user", asked))
 
 
+def solving_prompt(
+    question: Question, demonstrations: Sequence[Demonstration], endpoint: Literal["chat", "completion"]
+) -> tuple[Message, ...] | str:
+    """The question as the teacher itself is to solve it, without a hint, behind the student's demonstrations.
+
+    Returns as `teacher_prompt`.
+    """
+    if endpoint == "completion":
+        return student_prompt(question, demonstrations)
+    instruction = (
+        "Solve the problem by reasoning: a few short sentences, step by step. "
+        f'End with a last line "{ANSWER} ..." that holds {_FORM[question.kind]}.'
+    )
+    messages = [Message("system", instruction.replace(", worded as in the hint", ""))]
+    for demo in demonstrations:
+        messages.append(Message("user", question_text(demo.question, demo.choices)))
+        messages.append(Message("assistant", solution_text(demo.rationale, demo.answer).strip()))
+    return (*messages, Message("user", question_text(question.text, question.choices)))
+
+
 def _instruction(kind: AnswerKind, with_mistake: bool) -> str:
     given = "a question, a student's wrong solution, and a hint" if with_mistake else "a question and a hint"
     equations = ", with equations such as 3 * 4 = 12 in them" if kind in ("number", "percentage") else ""
@@ -125,11 +145,16 @@ def _demonstration_request(demo: Demonstration, with_mistake: bool) -> str:
 
 
 def _request(question: str, wrong: str | None, answer: str, choices: Sequence[str]) -> str:
-    place = ord(answer) - ord("A") if choices and len(answer) == 1 else -1
-    right = f"{answer} ({choices[place]})" if 0 <= place < len(choices) else answer
     asked = question_text(_in_line(question), [_in_line(choice) for choice in choices])
     lines = [asked] if wrong is None else [asked, f"{WRONG} {wrong}"]
-    return "\n".join([*lines, f"{HINT} The right answer is {right}.", REASONING if wrong is None else BETTER])
+    return "\n".join([*lines, hint_text(answer, choices), REASONING if wrong is None else BETTER])
+
+
+def hint_text(answer: str, choices: Sequence[str] = ()) -> str:
+    """The line that gives the right answer away: "Hint: The right answer is 12." (a choice: "B (blotter).")."""
+    place = ord(answer) - ord("A") if choices and len(answer) == 1 else -1
+    right = f"{answer} ({choices[place]})" if 0 <= place < len(choices) else answer
+    return f"{HINT} The right answer is {right}."
 
 
 def _in_line(text: str) -> str:

@@ -22,6 +22,8 @@ from tutelage.cli.common import (
     read,
     show,
 )
+from tutelage.cli.common import quiet as _quiet
+from tutelage.cli.compare import compare
 from tutelage.cli.export import export
 from tutelage.cli.ranks import Gpus, is_launched, run_rank, started
 from tutelage.cli.teacher import estimate, ledger
@@ -173,6 +175,7 @@ def ask(
 
 app.command()(estimate)
 app.command()(ledger)
+app.command()(compare)
 app.command()(export)
 
 
@@ -238,14 +241,6 @@ def _free(folder: Path) -> Path:
         number += 1
         free = folder.with_name(f"{folder.name}-{number}")
     return free
-
-
-def _quiet() -> None:
-    """Leaves out the libraries' bars for writing and reading a student, which take a second."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
 
 
 def _learn(recipe: Path, out: Path | None, data: Path | None, overrides: list[str]) -> Any:

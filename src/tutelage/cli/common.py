@@ -39,3 +39,11 @@ def show(thing: Any) -> None:
 
     text = isinstance(thing, str)
     Console(highlight=False, emoji=False, soft_wrap=text).print(plain(thing) if text else thing, markup=False)
+
+
+def quiet() -> None:
+    """Leaves out the libraries' bars for writing and reading a student, which take a second."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -27,6 +28,11 @@ def evaluate(run: Run, number: int) -> dict[str, Any]:
     if attempts is None:
         call(run, "evaluation", number)
         attempts = take_test(run, number)
+    return keep_score(run, number, attempts)
+
+
+def keep_score(run: Run, number: int, attempts: Sequence[Attempt]) -> dict[str, Any]:
+    """Writes evaluation.json, the score of a round's attempts at the test and the held-out questions."""
     test = {question.id for question in run.questions["test"]}
     result = {
         **asdict(accuracy(attempt for attempt in attempts if attempt.question_id in test)),
@@ -34,7 +40,7 @@ def evaluate(run: Run, number: int) -> dict[str, Any]:
         "split": "test",
         "held_out": asdict(accuracy(attempt for attempt in attempts if attempt.question_id not in test)),
     }
-    write_json(place.evaluation, result)
+    write_json(run.round(number).evaluation, result)
     return result
 
 

@@ -89,7 +89,7 @@ def _ask_all(run: Run, number: int, teacher: FreeTeacher | PaidTeacher, requests
         ask(teacher, requests, ledger, spending, settled)
     if not isinstance(run.recipe.teacher, SampledTeacherSettings) or not without:
         return
-    _check_outage(without, len(requests))
+    check_outage(without, len(requests))
     say(f"Note: {len(without)} of {len(requests)} questions lack replies of the teacher, such as: {without[0]}.")
 
 
@@ -97,7 +97,7 @@ OUTAGE = 0.2
 """Share of failed requests from which a round waits for a better hour instead of going on without them."""
 
 
-def _check_outage(without: Sequence[str], requests: int) -> None:
+def check_outage(without: Sequence[str], requests: int) -> None:
     """Raises: TeacherError if so many requests failed that the round would be another one than was meant."""
     if len(without) > OUTAGE * requests:
         raise TeacherError(

@@ -106,8 +106,10 @@ class Run:
         self._student = None
 
 
-def start_run(recipe: Recipe, folder: Path) -> Run:
+def start_run(recipe: Recipe, folder: Path, untrained: Path | None = None) -> Run:
     """Makes a run folder: the recipe, the split, the demonstrations, and the untrained student as round 0.
+
+    untrained: where another run keeps the recipe's untrained student, which is read faster than most files of models.
 
     Raises: TutelageError of the kind that fits, before anything is written: all that a run needs is read first.
     """
@@ -115,7 +117,7 @@ def start_run(recipe: Recipe, folder: Path) -> Run:
     recipe = with_absolute_paths(recipe)
     chosen = choose_questions(recipe)
     split = chosen.split
-    student = _untrained_student(recipe)
+    student = _untrained_student(recipe, untrained)
     prompting_for(student, recipe.prompt, chosen.demonstrations)
     run = Run(Workspace.create(folder), recipe)
     named: tuple[tuple[SplitName, Sequence[Question]], ...] = (
@@ -160,7 +162,7 @@ def open_run(folder: Path, overrides: Sequence[str] = (), lock: bool = True) -> 
     return run
 
 
-_CHANGEABLE = (
+CHANGEABLE = (
     "rounds.limit",
     "rounds.patience",
     "rounds.smallest_gain",
@@ -202,10 +204,10 @@ _CHANGEABLE = (
 def _check_overrides(overrides: Sequence[str]) -> None:
     for override in overrides:
         key = override.partition("=")[0]
-        if key not in _CHANGEABLE:
+        if key not in CHANGEABLE:
             raise WorkspaceError(
                 f"{key} cannot change in a run that has begun: what is done was done otherwise. "
-                f"These can: {', '.join(_CHANGEABLE)}. For the rest start a new run by `tutelage learn`."
+                f"These can: {', '.join(CHANGEABLE)}. For the rest start a new run by `tutelage learn`."
             )
 
 
@@ -223,12 +225,15 @@ def _check_apart(path: Path, splits: Mapping[SplitName, Sequence[Question]]) -> 
         )
 
 
-def _untrained_student(recipe: Recipe) -> Student:
+def _untrained_student(recipe: Recipe, folder: Path | None = None) -> Student:
     settings = recipe.student
     if recipe.lora is not None:
         check_packages(recipe.lora)
     say(f"Loading the student {settings.model}")
-    student = load_student(settings.model, revision=settings.revision, device=settings.device)
+    if folder is not None:
+        student = load_student(str(folder), device=settings.device)
+    else:
+        student = load_student(settings.model, revision=settings.revision, device=settings.device)
     if recipe.lora is not None:
         check_adapter(student, recipe.lora)
     return student

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -26,10 +26,14 @@ from tutelage.student.training import Step, count_steps
 from tutelage.student.training import study as train
 from tutelage.workspace import disk_errors, read_records, remove, unfinished, write_atomically, write_text
 
+Encode = Callable[[Run, Student, Sequence[Triplet]], list[LessonSample]]
+"""Makes a lesson's tokens."""
 
-def study(run: Run, number: int) -> None:
+
+def study(run: Run, number: int, start: int | None = None, encode: Encode | None = None) -> None:
     """Trains the student of the round before on a round's lesson; writes training.jsonl and student/.
 
+    start: the round whose student to train instead. encode: makes the lesson's tokens; None: `encode_lesson`.
     Goes on from its checkpoint after a restart. Done already: does nothing.
     Raises: DataError if the lesson is empty.
     """
@@ -38,21 +42,22 @@ def study(run: Run, number: int) -> None:
         if not lesson(run, number):
             raise DataError(f"Round {number} has no lesson: the teacher gave no right rationale; see {place.feedback}.")
         call(run, "study", number)
-        train_student(run, number)
+        train_student(run, number, start, encode)
     remove(place.checkpoint)  # a kill between the last steps leaves them
     remove(unfinished(place.training))
 
 
-def train_student(run: Run, number: int) -> None:
-    """What all ranks do of it together; the leader writes."""
+def train_student(run: Run, number: int, start: int | None = None, encode: Encode | None = None) -> None:
+    """What all ranks do of it together; the leader writes. start, encode: as for `study`, and of one rank alone."""
     place, settings = run.round(number), run.recipe.study
     log = _Log(unfinished(place.training))
-    student = run.learner(number - 1)
-    samples = encode_lesson(run, student, lesson(run, number))
+    start = number - 1 if start is None else start
+    student = run.learner(start)
+    samples = (encode or encode_lesson)(run, student, lesson(run, number))
     total = count_steps(samples, settings)
     if settings.warmup_steps >= total:
         say(f"Note: the {total} steps of this study all lie in its warm-up of {settings.warmup_steps} steps.")
-    rate = settings.learning_rate if number == 1 else settings.later_learning_rate or settings.learning_rate
+    rate = settings.learning_rate if start == 0 else settings.later_learning_rate or settings.learning_rate
     with progress(f"Round {number}  study", total, "steps") as advance:
         began = time.monotonic()
         tokens = 0

@@ -207,6 +207,14 @@ class Ledger:
         with self._writing, mended(self.path):
             return self._connection.execute(statement, values).rowcount
 
+    def change_together(self, statements: Sequence[tuple[str, Mapping[str, object]]]) -> None:
+        """Runs statements in one commit: all of them, or none. Raises: as `write`."""
+        with self._writing, mended(self.path), undone_if_it_fails(self._connection):
+            self._connection.execute("BEGIN IMMEDIATE")
+            for statement, values in statements:
+                self._connection.execute(statement, values)
+            self._connection.execute("COMMIT")
+
     def known(self, keys: Sequence[str]) -> dict[int, Sample]:
         """The samples that stand under `keys`, by their place in `keys`."""
         marks = ", ".join("?" * len(keys))

@@ -1,0 +1,29 @@
+"""LLM-Adapter: chain-of-thought fine-tuning of low-rank adapters instead of all weights.
+
+Source: Hu et al. 2023, "LLM-Adapters". The recipe's section [lora] says which adapters.
+"""
+
+from __future__ import annotations
+
+from tutelage.baselines.cot import DECIDES, STAGES
+from tutelage.baselines.method import Method
+from tutelage.baselines.one_pass import lesson_of_one_pass, one_pass
+from tutelage.errors import RecipeError
+from tutelage.rounds.run import Run
+
+
+def _play(run: Run) -> None:
+    if run.recipe.lora is None:
+        raise RecipeError('The method "adapter" trains low-rank adapters: say which by an override, such as lora.r=16.')
+    one_pass(run, lesson_of_one_pass)
+
+
+METHOD = Method(
+    "adapter",
+    "Hu et al. 2023, arXiv 2304.01933",
+    _play,
+    decides=DECIDES,
+    stages=STAGES,
+    own=frozenset(("lesson",)),
+    one_pass=True,
+)

@@ -1,0 +1,19 @@
+"""What a comparison's runs are made into, one file for each of the paper's tables or figures."""
+
+from __future__ import annotations
+
+from tutelage.comparisons.analyses import cases, feedback, loss_weight, methods, reflection, rounds, students, transfer
+from tutelage.comparisons.compared import Analysis
+
+ANALYSES: dict[str, Analysis] = {
+    "methods": methods.analyse,
+    "feedback": feedback.analyse,
+    "lambda": loss_weight.analyse,
+    "curves": loss_weight.analyse_curves,
+    "rounds": rounds.analyse,
+    "students": students.analyse,
+    "reflection": reflection.analyse,
+    "transfer": transfer.analyse,
+    "cases": cases.analyse,
+}
+"""By the name that a comparison file's `table` gives."""

@@ -1,0 +1,32 @@
+"""Table 7: methods by students, or by whatever else the columns are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from tutelage.comparisons.compared import Compared
+from tutelage.comparisons.effects import accuracy_cell, effect, effect_cells, legend
+from tutelage.comparisons.paper import Paper
+from tutelage.comparisons.table import Cell, Table
+
+
+def analyse(compared: Compared, paper: Paper | None) -> Sequence[Table]:
+    """Accuracy of each row in each column, with what it has over the row before it."""
+    settings = compared.settings
+    columns: dict[str, list[Cell]] = {}
+    for column in settings.columns:
+        name = column.name or "accuracy"
+        rows = [compared.of(row.name, column) for row in settings.rows]
+        columns[name] = [accuracy_cell(results) for results in rows]
+        right = [[one.right() for one in results] for results in rows]
+        gains = effect_cells([effect(before, after) for before, after in pairwise(right)])
+        columns[f"{name}, over the row before"] = [Cell(), *gains]
+        if paper is not None and column.paper is not None:
+            columns[f"the paper's {column.paper}"] = [
+                Cell(paper.accuracy("table_7", column.paper, task=settings.paper, method=row.paper))
+                for row in settings.rows
+            ]
+    cells = [[Cell(row.name) for row in settings.rows], *columns.values()]
+    heading = ("method", *columns)
+    return [Table("students", settings.title, heading, tuple(zip(*cells, strict=True)), legend(len(settings.seeds)))]

@@ -1,0 +1,226 @@
+"""A comparison: a grid of runs, what they share done once, and the tables that they come to.
+
+    COMPARISON/comparison.toml  comparison.json  journal.jsonl
+    COMPARISON/runs/ROW/seed-1/      run folders as ever; with several columns runs/ROW/COLUMN/seed-1/
+    COMPARISON/results.json  table.md  table.csv  table.json
+
+It resumes: the same call goes on, and runs that are finished are left as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tutelage.baselines import METHODS
+from tutelage.comparisons.analyses import ANALYSES
+from tutelage.comparisons.compared import Compared
+from tutelage.comparisons.fairness import fair_overrides
+from tutelage.comparisons.paper import Paper
+from tutelage.comparisons.results import RunResult, is_finished, read_result
+from tutelage.comparisons.settings import ColumnSettings, ComparisonSettings, RowSettings, folder_name
+from tutelage.comparisons.sharing import KEYS, find_untrained, take_over
+from tutelage.comparisons.table import Table, write_tables
+from tutelage.config import OpenAITeacherSettings, Recipe
+from tutelage.errors import RecipeError, WorkspaceError
+from tutelage.progress import say
+from tutelage.recipes import read_recipe, with_absolute_paths
+from tutelage.rounds.cast import build_spending, build_teacher
+from tutelage.rounds.run import CHANGEABLE, Run, open_run, start_run
+from tutelage.workspace import Workspace, read_json, write_json, write_text
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run of the grid."""
+
+    row: RowSettings
+    column: ColumnSettings
+    seed: int
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the user gave beside the file: values for keys that may change on resuming, and the data's folder."""
+
+    changeable: tuple[str, ...] = ()
+    data: Path | None = None
+
+
+def compare(
+    settings: ComparisonSettings,
+    source: Path,
+    folder: Path,
+    overrides: Sequence[str] = (),
+    data: Path | None = None,
+    paper: Paper | None = None,
+) -> list[Table]:
+    """Runs what is not finished yet, and writes results and tables. source: the comparison's file.
+
+    overrides: of all rows' recipes. Raises: TutelageError; what was finished stays, and the same call goes on.
+    """
+    free = tuple(one for one in overrides if _changeable(one))
+    settings = settings.model_copy(
+        update={"overrides": (*settings.overrides, *(one for one in overrides if one not in free))}
+    )
+    given = Given(free, data)
+    jobs = plan(settings, folder)
+    _check_all(settings, jobs, given, folder)
+    _begin(settings, source, folder, given)
+    results: dict[Job, RunResult] = {}
+    journal = Workspace(folder)
+    for job in jobs:
+        name = f"{job.row.name}{', ' + job.column.name if job.column.name else ''}, seed {job.seed}"
+        if not is_finished(job.folder):
+            say(f"{settings.title}: {name}")
+            journal.note("begin", row=job.row.name, column=job.column.name, seed=job.seed)
+            _play(settings, job, given, folder, _reference(settings, job, results))
+            journal.note("end", row=job.row.name, column=job.column.name, seed=job.seed)
+        results[job] = read_result(job.folder, job.row.name, job.column.name, job.seed, job.row.method)
+    return _conclude(settings, folder, [results[job] for job in jobs], paper)
+
+
+def _check_all(settings: ComparisonSettings, jobs: Sequence[Job], given: Given, folder: Path) -> None:
+    """Has what is wrong with a recipe or a teacher show now, and not after hours of the rows before."""
+    checked: list[object] = []
+    for job in jobs:
+        recipe = recipe_of(settings, job, given, folder, None)
+        if METHODS[job.row.method].asks and recipe.teacher not in checked and not is_finished(job.folder):
+            build_teacher(recipe)
+            build_spending(recipe)
+            checked.append(recipe.teacher)
+
+
+def plan(settings: ComparisonSettings, folder: Path) -> list[Job]:
+    """All runs, in the order in which they are made: the reference row's before those that go by it."""
+    reference = settings.reference_row() if settings.fair else None
+    rows = sorted(settings.rows, key=lambda row: row != reference)
+    jobs = []
+    for column in settings.columns:
+        for seed in settings.seeds:
+            for row in rows:
+                place = folder / "runs" / folder_name(row.name)
+                place = place / folder_name(column.name) if column.name else place
+                jobs.append(Job(row, column, seed, place / f"seed-{seed}"))
+    return jobs
+
+
+def recipe_of(
+    settings: ComparisonSettings, job: Job, given: Given, folder: Path, reference: RunResult | None
+) -> Recipe:
+    """The recipe of a run: the common one, then what all, the column and the row override, then what is decided.
+
+    Raises: RecipeError if it cannot be, or if the row overrides what its method or `fair` decides.
+    """
+    method = METHODS[job.row.method]
+    decided = {one.partition("=")[0] for one in method.decides} | {"seed"}
+    if wrong := [one for one in job.row.overrides if one.partition("=")[0] in decided]:
+        raise RecipeError(
+            f"The row {job.row.name!r} sets {wrong[0]}, which the method {method.name!r} or `seeds` decides. "
+            "Leave it out."
+        )
+    overrides = [*settings.overrides, *job.column.overrides, *given.changeable, *job.row.overrides]
+    overrides += [*method.decides, f"seed={job.seed}"]
+    extra: dict[str, Any] = {} if given.data is None else {"task.data": str(given.data)}
+    recipe = read_recipe(settings.recipe, overrides, extra)
+    if isinstance(recipe.teacher, OpenAITeacherSettings) and recipe.teacher.cache is None:
+        extra["teacher.cache"] = str((folder / "replies.sqlite").resolve())
+    overrides += fair_overrides(settings, job.row, recipe, reference)
+    return with_absolute_paths(read_recipe(settings.recipe, overrides, extra))
+
+
+def _changeable(override: str) -> bool:
+    key = override.partition("=")[0]
+    return key in CHANGEABLE and not key.startswith("rounds.")
+
+
+def _reference(settings: ComparisonSettings, job: Job, results: dict[Job, RunResult]) -> RunResult | None:
+    row = settings.reference_row()
+    same = ((job.column, job.seed) == (other.column, other.seed) and other.row == row for other in results)
+    return next((result for result, is_it in zip(results.values(), same, strict=True) if is_it), None)
+
+
+def _begin(settings: ComparisonSettings, source: Path, folder: Path, given: Given) -> None:
+    """Writes what is compared, or checks that it is the same as before. Raises: WorkspaceError if it is not.
+
+    Titles, the kind of table and the paper's names decide nothing that is run, and may change.
+    """
+    path = folder / "comparison.json"
+    shown = {"recipe": True, "title": True, "table": True, "paper": True}
+    parts = {"rows": {"__all__": {"paper"}}, "columns": {"__all__": {"paper"}}}
+    now: dict[str, Any] = json.loads(settings.model_dump_json(exclude={**shown, **parts}))
+    now["recipe"] = read_recipe(settings.recipe).model_dump(mode="json", by_alias=True)
+    if path.is_file():
+        before = read_json(path)
+        if changed := list(_differences(before, now)):
+            raise WorkspaceError(
+                f"{folder} holds another comparison: {', '.join(changed[:5])} {'was' if len(changed) == 1 else 'were'} "
+                "different when it began. Put the file back as it was, or name another folder with --out."
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise WorkspaceError(f"{folder} is in use already, and holds no comparison. Name another with --out.")
+    write_text(folder / "comparison.toml", source.read_text(encoding="utf-8"))
+    write_json(path, now)
+
+
+def _differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
+    """The dotted keys at which two nested values differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in sorted({*before, *now}):
+            yield from _differences(before.get(name), now.get(name), f"{key}.{name}" if key else name)
+    elif before != now:
+        yield key
+
+
+def _play(settings: ComparisonSettings, job: Job, given: Given, folder: Path, reference: RunResult | None) -> None:
+    """Makes one run, from what its neighbours have and it may take over."""
+    method = METHODS[job.row.method]
+    recipe = recipe_of(settings, job, given, folder, reference)
+    neighbours = find_neighbours(folder)
+    if Workspace(job.folder).recipe.is_file():
+        run = open_run(job.folder, given.changeable)
+        _check_same(run, recipe)
+    else:
+        run = start_run(recipe, job.folder, find_untrained(recipe, neighbours))
+    try:
+        taken = take_over(run, method, neighbours)
+        if taken:
+            say(f"Taken over from other runs: {', '.join(f'{one.stage} {one.round}' for one in taken)}")
+        method.play(run)
+    finally:
+        run.workspace.release()
+
+
+def find_neighbours(folder: Path) -> list[Path]:
+    """The runs of this comparison and of those in folders beside it."""
+    return sorted(path.parent for path in folder.resolve().parent.glob(f"*/runs/**/seed-*/{KEYS}"))
+
+
+def _check_same(run: Run, recipe: Recipe) -> None:
+    """Raises: WorkspaceError if a run was begun with another recipe, in a key that decides what it does."""
+    before, now = (one.model_dump(mode="json", by_alias=True) for one in (run.recipe, recipe))
+    changed = [key for key in _differences(before, now) if not _changeable(key) and "teacher.price" not in key]
+    if changed:
+        raise WorkspaceError(
+            f"{run.workspace.folder} was begun with another recipe: {', '.join(changed[:5])} differ. Put the recipe "
+            "back as it was, or name another folder with --out."
+        )
+
+
+def _conclude(
+    settings: ComparisonSettings, folder: Path, results: Sequence[RunResult], paper: Paper | None
+) -> list[Table]:
+    order = {row.name: place for place, row in enumerate(settings.rows)}
+    results = sorted(results, key=lambda one: order[one.row])
+    found = [{**asdict(one), "folder": str(one.folder.relative_to(folder))} for one in results]
+    for one, result in zip(found, results, strict=True):
+        one["environment"] = read_json(Workspace(result.folder).environment)
+        one["split"] = read_json(Workspace(result.folder).split)["sha256_of_ids"]
+    write_text(folder / "results.json", json.dumps(found, indent=1, ensure_ascii=False, default=str) + "\n")
+    tables = list(ANALYSES[settings.table](Compared(settings, folder, tuple(results)), paper))
+    write_tables(folder, tables)
+    return tables

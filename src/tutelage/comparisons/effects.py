@@ -1,0 +1,127 @@
+"""How far two rows lie apart, over all seeds, and whether the data can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from tutelage.comparisons.results import RoundResult, RunResult
+from tutelage.comparisons.table import NOT_SIGNIFICANT, Cell
+from tutelage.evaluation.significance import Paired, holm, mcnemar, spread
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Second minus first. difference: the seeds' mean, a fraction of 1. pairs: one test a seed.
+
+    p_value: of all seeds together, as twice the median of theirs. That holds however much they hang together, as they
+    do where every seed answers the same test questions. Source: Meinshausen, Meier & Bühlmann 2009, section 3.
+    """
+
+    difference: float
+    p_value: float
+    pairs: tuple[Paired, ...]
+
+
+Right = Mapping[str, bool]
+"""By a question's id, whether it was answered rightly."""
+
+
+def effect(first: Sequence[Right | None], second: Sequence[Right | None]) -> Effect | None:
+    """Compares two rows' answers, seed by seed; None if a seed has none, or no question in common.
+
+    Only questions that both were asked count: other demonstrations may leave other questions out of a test.
+    """
+    pairs = []
+    for before, after in zip(first, second, strict=True):
+        common = [] if before is None or after is None else [one for one in before if one in after]
+        if before is None or after is None or not common:
+            return None
+        pairs.append(mcnemar({one: before[one] for one in common}, {one: after[one] for one in common}))
+    p_values = [pair.p_value for pair in pairs]
+    together = p_values[0] if len(pairs) == 1 else min(1.0, 2 * median(p_values))
+    return Effect(spread([pair.difference for pair in pairs]).mean, together, tuple(pairs))
+
+
+def effect_cells(effects: Sequence[Effect | None]) -> list[Cell]:
+    """A family of comparisons, in points: what is not significant after Holm's correction over all of them says so."""
+    adjusted = iter(holm([one.p_value for one in effects if one is not None]))
+    return [Cell() if one is None else _cell(one, next(adjusted)) for one in effects]
+
+
+def _cell(one: Effect, p_value: float) -> Cell:
+    mark = NOT_SIGNIFICANT if p_value > ALPHA else ""
+    if len(one.pairs) == 1:
+        low, high = one.pairs[0].interval
+        return Cell(100 * one.difference, (100 * low, 100 * high), mark, p_text(p_value))
+    deviation = spread([pair.difference for pair in one.pairs]).deviation
+    return Cell(100 * one.difference, None, mark, f"± {100 * (deviation or 0):.1f}, {p_text(p_value)}")
+
+
+def p_text(p_value: float) -> str:
+    """Two digits that count, or "p < 0.001"."""
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
+
+
+def accuracy_cell(results: Sequence[RunResult], number: int | None = None) -> Cell:
+    """The accuracy in percent of a row's runs after a round; None: of the student each kept.
+
+    One seed: with Wilson's interval. Several: the mean and the standard deviation.
+    """
+    scores = [
+        one.score if number is None else None if (found := one.round(number)) is None else found.test for one in results
+    ]
+    whole = [score for score in scores if score is not None]
+    if not whole or len(whole) < len(scores):
+        return Cell(note=next((one.note for one in results if one.note), ""))
+    note = next((one.note for one in results if one.note), "")
+    if len(whole) == 1:
+        low, high = whole[0].interval
+        return Cell(100 * whole[0].accuracy, (100 * low, 100 * high), note=note)
+    over = spread([100 * score.accuracy for score in whole])
+    return Cell(over.mean, note=f"± {over.deviation or 0:.1f}" + (f"; {note}" if note else ""))
+
+
+def mean_cell(values: Sequence[float | None], digits: int = 1, scale: float = 1.0) -> Cell:
+    """The mean over seeds of any number; nothing where a seed has none. Whole numbers that agree stay whole."""
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
+        return Cell()
+    if all(isinstance(value, int) and value == known[0] for value in known) and scale == 1.0:
+        return Cell(known[0], digits=digits)
+    return Cell(scale * sum(known) / len(known), digits=digits)
+
+
+def round_cell(
+    results: Sequence[RunResult],
+    number: int,
+    value: Callable[[RoundResult], float | None],
+    digits: int = 0,
+    scale: float = 1.0,
+) -> Cell:
+    """The mean over seeds of a number of one round; nothing where a seed did not come to that round."""
+    rounds = [one.round(number) for one in results]
+    return mean_cell([None if one is None else value(one) for one in rounds], digits, scale)
+
+
+KEPT = "that the held-out part of the training split chose"
+_DIFFERENCES = (
+    "Differences are in points, on the same questions, with their 95 % interval and the exact McNemar test's p-value, "
+    f"by Holm's method over the column. {NOT_SIGNIFICANT}: not significant at {ALPHA}; no gain."
+)
+_SEVERAL_SEEDS = (
+    "Over several seeds: means, ± the standard deviation; a p-value is twice the median of the seeds'. Replies that a "
+    "paid teacher gave for one seed are not asked for again for another, so ± says nothing of its variance."
+)
+
+
+def legend(seeds: int, student: str = KEPT) -> tuple[str, ...]:
+    """How to read a table's numbers. student: which of a run's."""
+    accuracies = (
+        f"Accuracies are on the test split, in percent, of the student {student}; in parentheses Wilson's 95 % "
+        "interval."
+    )
+    return (accuracies, _DIFFERENCES, _SEVERAL_SEEDS) if seeds > 1 else (accuracies, _DIFFERENCES)

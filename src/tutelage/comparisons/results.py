@@ -1,0 +1,208 @@
+"""What the runs of a comparison came to, read from their folders alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tutelage.baselines import METHODS
+from tutelage.baselines.teacher import score_path
+from tutelage.comparisons.sharing import Taken, stage_seconds, taken_stages
+from tutelage.records import Attempt, Correction, Score, StoredQuestion, Triplet
+from tutelage.rounds.study import read_training
+from tutelage.student.training import Step
+from tutelage.teacher.books.accounts import Totals, totals
+from tutelage.teacher.books.ledger import Ledger
+from tutelage.workspace import Round, Workspace, read_json, read_records
+
+
+@dataclass(frozen=True, slots=True)
+class RoundResult:
+    """One round; None where there is no such thing in it.
+
+    test, held_out: scores of its student. error_rate: of the exam that it began with, a fraction of 1. requests,
+    successes: questions the teacher was asked, and those with a rationale kept. samples: of the lesson.
+    lm_loss, triplet_loss: means over the last tenth of the steps.
+    """
+
+    number: int
+    test: Score | None
+    held_out: Score | None
+    error_rate: float | None
+    requests: int | None
+    successes: int | None
+    samples: int | None
+    steps: int
+    lm_loss: float | None
+    triplet_loss: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherUse:
+    """What a run asked of its teacher, whoever asked it first. cost: in the prices' money. None: nobody says.
+
+    calls: HTTP requests, or what took their place. from_cache: replies that another run of the cache had paid.
+    """
+
+    requests: int = 0
+    replies: int = 0
+    calls: int = 0
+    from_cache: int = 0
+    tokens: int | None = None
+    cost: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """One run. score: of the student that it kept (of round `kept`), or of the teacher; None with the reason in `note`.
+
+    steps: optimizer steps of all rounds; kept_steps: of those that led to the student it kept. seconds: of all its
+    stages, those taken over from other runs included, as if it had done them itself.
+    """
+
+    row: str
+    column: str
+    seed: int
+    method: str
+    folder: Path
+    kept: int | None
+    score: Score | None
+    note: str
+    rounds: tuple[RoundResult, ...]
+    steps: int
+    kept_steps: int
+    teacher: TeacherUse
+    seconds: float
+    taken: tuple[Taken, ...]
+
+    def round(self, number: int) -> RoundResult | None:
+        """One of its rounds, if it came to that."""
+        return next((one for one in self.rounds if one.number == number), None)
+
+    def right(self, number: int | None = None) -> Mapping[str, bool] | None:
+        """Which test questions were answered rightly after a round; None: by the student it kept, or by the teacher."""
+        if self.method == "teacher":
+            path = score_path(self.folder).with_suffix(".jsonl")
+        else:
+            path = Workspace(self.folder).round(self.kept or 0 if number is None else number).answers
+        return right_answers(path, self.folder) if path.is_file() else None
+
+
+def read_result(folder: Path, row: str, column: str, seed: int, method: str) -> RunResult:
+    """The result of a finished run. Raises: WorkspaceError if it is damaged."""
+    workspace = Workspace(folder)
+    rounds = tuple(_rounds(workspace))
+    kept, score, note = _outcome(workspace)
+    path = rounds[1:] if kept is None else [one for one in rounds if 0 < one.number <= kept]
+    if METHODS[method].restarts:
+        path = path[-1:]
+    return RunResult(
+        row,
+        column,
+        seed,
+        method,
+        folder,
+        kept,
+        score,
+        note,
+        rounds,
+        sum(one.steps for one in rounds),
+        sum(one.steps for one in path),
+        _teacher_use(workspace.ledger),
+        round(sum(stage_seconds(workspace.journal).values()), 1),
+        tuple(taken_stages(workspace.journal)),
+    )
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run's method has been played to its end."""
+    return Workspace(folder).outcome.is_file() or score_path(folder).is_file()
+
+
+def _outcome(workspace: Workspace) -> tuple[int | None, Score | None, str]:
+    path = score_path(workspace.folder)
+    if path.is_file():
+        found = read_json(path)
+        if found["accuracy"] is None:
+            return None, None, str(found["reason"])
+        return None, _score(found), f"{found['unanswered']} unanswered" if found["unanswered"] else ""
+    outcome = read_json(workspace.outcome)
+    return int(outcome["best_round"]), _score(outcome["test"]), ""
+
+
+def _score(found: Mapping[str, Any]) -> Score:
+    low, high = found["interval"]
+    return Score(found["accuracy"], found["correct"], found["total"], (low, high))
+
+
+def _rounds(workspace: Workspace) -> list[RoundResult]:
+    numbers = sorted(int(folder.name.removeprefix("round-")) for folder in workspace.folder.glob("round-*"))
+    return [_round(workspace.round(number), number) for number in numbers]
+
+
+def _round(place: Round, number: int) -> RoundResult:
+    scores = read_json(place.evaluation) if place.evaluation.is_file() else None
+    attempts = read_records(place.exam, Attempt) if place.exam.is_file() else []
+    corrections = read_records(place.feedback, Correction) if place.feedback.is_file() else None
+    steps = read_training(place.training) if place.training.is_file() else []
+    lm_loss, triplet_loss = final_losses(steps)
+    return RoundResult(
+        number,
+        None if scores is None else _score(scores),
+        None if scores is None else _score(scores["held_out"]),
+        sum(not attempt.correct for attempt in attempts) / len(attempts) if attempts else None,
+        None if corrections is None else len({one.question_id for one in corrections}),
+        None if corrections is None else len(successes(corrections)),
+        len(read_records(place.lesson, Triplet)) if place.lesson.is_file() else None,
+        len(steps),
+        lm_loss,
+        triplet_loss,
+    )
+
+
+def successes(corrections: Sequence[Correction]) -> set[str]:
+    """The questions from whose request a rationale was kept (Table 3)."""
+    return {one.question_id for one in corrections if one.verdict == "kept"}
+
+
+def final_losses(steps: Sequence[Step]) -> tuple[float | None, float | None]:
+    """Both losses at the end of a study: means over the last tenth of its steps, one at least."""
+    last = steps[-max(1, len(steps) // 10) :]
+    triplets = [step.triplet_loss for step in last if step.triplets]
+    return _mean([step.lm_loss for step in last]), _mean(triplets)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _teacher_use(path: Path) -> TeacherUse:
+    if not path.is_file():
+        return TeacherUse()
+    with Ledger(path) as ledger:
+        used = list(totals(ledger).values())
+    return TeacherUse(
+        sum(one.requests for one in used),
+        sum(one.samples for one in used),
+        sum(one.calls for one in used),
+        sum(one.from_cache for one in used),
+        _tokens(used),
+        sum(costs, Decimal(0)) if (costs := [one.cost for one in used if one.cost is not None]) else None,
+    )
+
+
+def _tokens(used: Sequence[Totals]) -> int | None:
+    told = [count for one in used for count in (one.prompt_tokens, one.completion_tokens) if count is not None]
+    return sum(told) if told else None
+
+
+@cache
+def right_answers(path: Path, folder: Path) -> Mapping[str, bool]:
+    """Whether each test question of a run is answered rightly in a file of attempts."""
+    stored = read_records(Workspace(folder).questions, StoredQuestion)
+    test = {one.question.id for one in stored if one.split == "test"}
+    return {one.question_id: one.correct for one in read_records(path, Attempt) if one.question_id in test}

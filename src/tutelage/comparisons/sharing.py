@@ -1,0 +1,124 @@
+"""Runs take over what others have done already, so that nothing is computed or paid twice.
+
+A finished stage is taken over from any run whose hash for it is the same (see `dependencies`): its files are linked,
+its teacher's calls copied from the other's ledger, and its seconds noted in the journal, as if it had been done here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tutelage.baselines import Method
+from tutelage.comparisons.dependencies import Key, files_of, stage_keys, untrained_key
+from tutelage.config import Recipe
+from tutelage.rounds.run import Run
+from tutelage.teacher.books.copying import copy_round
+from tutelage.workspace import Workspace, read_json, write_atomically, write_json
+
+KEYS = "stages.json"
+"""In a run's folder: the hash of what each of its stages depends on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A stage that a run took over, and the folder of the run that it came from."""
+
+    round: int
+    stage: str
+    source: str
+
+
+def find_untrained(recipe: Recipe, neighbours: Iterable[Path]) -> Path | None:
+    """Where another run keeps the untrained student of a recipe."""
+    wanted = untrained_key(recipe)
+    for folder in neighbours:
+        if _keys(folder).get("untrained") == wanted and (kept := Workspace(folder).round(0).student).is_dir():
+            return kept
+    return None
+
+
+def take_over(run: Run, method: Method, neighbours: Iterable[Path]) -> list[Taken]:
+    """Takes all stages that are finished in one of the other runs and not in this one; writes this run's hashes."""
+    keys = stage_keys(run, method)
+    untrained = untrained_key(run.recipe)
+    folder = run.workspace.folder
+    others = [other for other in neighbours if other != folder.resolve()]
+    write_json(folder / KEYS, {"untrained": untrained, **{_name(key): value for key, value in keys.items()}})
+    if (same := find_untrained(run.recipe, others)) is not None:
+        _link(same, run.round(0).student)
+    return [taken for key, value in keys.items() if (taken := _take(run, key, value, others)) is not None]
+
+
+def _take(run: Run, key: Key, value: str, others: Iterable[Path]) -> Taken | None:
+    number, stage = key
+    if files_of(run.round(number), stage)[-1].exists():
+        return None
+    for other in others:
+        workspace = Workspace(other)
+        files = files_of(workspace.round(number), stage)
+        if _keys(other).get(_name(key)) != value or not all(file.exists() for file in files):
+            continue
+        if stage == "feedback" and workspace.ledger.is_file():
+            copy_round(workspace.ledger, run.workspace.ledger, number)
+        for source, target in zip(files, files_of(run.round(number), stage), strict=True):
+            _link(source, target)
+        seconds = stage_seconds(workspace.journal).get(key, 0.0)
+        run.workspace.note("end", round=number, stage=stage, seconds=seconds, taken_from=str(other))
+        return Taken(number, stage, str(other))
+    return None
+
+
+def taken_stages(journal: Path) -> list[Taken]:
+    """What a run took over, by its journal."""
+    return [Taken(one["round"], one["stage"], one["taken_from"]) for one in _ends(journal) if "taken_from" in one]
+
+
+def stage_seconds(journal: Path) -> dict[Key, float]:
+    """How long each stage took, wherever it was done, by a run's journal."""
+    seconds: dict[Key, float] = {}
+    for one in _ends(journal):
+        key = (one["round"], one["stage"])
+        seconds[key] = seconds.get(key, 0.0) + one["seconds"]
+    return seconds
+
+
+def _ends(journal: Path) -> list[dict[str, Any]]:
+    lines = journal.read_text(encoding="utf-8").splitlines() if journal.is_file() else []
+    return [event for line in lines if (event := json.loads(line))["event"] == "end"]
+
+
+def _keys(folder: Path) -> dict[str, str]:
+    path = folder / KEYS
+    return dict(read_json(path)) if path.is_file() else {}
+
+
+def _name(key: Key) -> str:
+    return f"{key[0]} {key[1]}"
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file or folder under another name; it shares the space where the file system can.
+
+    Nothing that a stage has finished is changed in place later, so one run cannot spoil it for the other.
+    """
+
+    def link(here: str, there: str) -> str:
+        try:
+            os.link(here, there)
+        except OSError:
+            shutil.copy2(here, there)
+        return there
+
+    def make(partial: Path) -> None:
+        if source.is_dir():
+            shutil.copytree(source, partial, copy_function=link)
+        else:
+            link(str(source), str(partial))
+
+    write_atomically(target, make)

@@ -1,0 +1,60 @@
+"""Analyses that open the runs: what students make of pairs, of other tasks, and of single questions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.comparisons.conftest import Write
+from tutelage.comparisons.analyses import ANALYSES
+from tutelage.comparisons.compare import compare
+from tutelage.comparisons.compared import Compared
+from tutelage.comparisons.paper import Paper
+from tutelage.comparisons.results import read_result
+from tutelage.comparisons.settings import ColumnSettings
+from tutelage.student.model import Student
+
+PAPER = Paper(
+    {
+        "table_4": {"rows": [{"task": "gsm8k", "method": "without", "distance": 51.0, "preference": 73.63}]},
+        "table_11": {"rows": [{"train_on": None, "accuracy": {"svamp": 20.7}}]},
+    }
+)
+
+
+def test_analyses_of_one_comparison(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [("without", "distillation", ["study.lambda=0"]), ("with", "distillation", [])]
+    settings, path = write(rows, "rounds.limit=1", table="reflection", head='paper = "gsm8k"\n')
+    tables = compare(settings, path, tmp_path / "out", paper=PAPER)
+    [first, second] = [
+        dict(zip(tables[0].columns, line, strict=True)) for line in tables[0].rows
+    ]  # one seed, so a line a row
+    assert (first["method"].value, second["method"].value) == ("without", "with")
+    assert first["pairs"].value == second["pairs"].value == 4
+    assert first["distance"].interval is not None
+    assert first["distance, over the row before"].value is None
+    assert second["preference, over the row before"].interval is not None
+    assert (first["the paper's gsm8k: distance"].value, second["the paper's gsm8k: distance"].value) == (51.0, None)
+    assert tables[1].notes  # four pairs make no picture
+
+    def no_student(*_: object, **__: object) -> Student:
+        raise AssertionError("what was read once is kept")
+
+    with monkeypatch.context() as kept:
+        kept.setattr("tutelage.rounds.run.Run.student", no_student)
+        assert compare(settings, path, tmp_path / "out", paper=PAPER) == tables
+
+    results = tuple(read_result(tmp_path / "out" / "runs" / name / "seed-1", name, "", 1, how) for name, how, _ in rows)
+    columns = (ColumnSettings(paper="svamp"),)
+    compared = Compared(settings.model_copy(update={"columns": columns}), tmp_path / "out", results)
+    [table] = ANALYSES["transfer"](compared, PAPER)
+    assert [[cell.value for cell in line] for line in table.rows][:2] == [
+        ["without", "", "1", "0", 0.0, 20.7],
+        ["without", "", "1", "1", 0.0, None],
+    ]
+    assert table.rows[1][4].mark == "n.s."
+    [table] = ANALYSES["cases"](replace(compared, results=results[:1]), None)
+    assert [line[3].value for line in table.rows][2:] == [4, 0]  # test questions that were wrong before, and right
+    assert "Picked by rule" in (results[0].folder / "cases.md").read_text()

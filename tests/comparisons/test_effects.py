@@ -1,0 +1,78 @@
+"""Differences between rows, and when they are called none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tutelage.comparisons.effects import accuracy_cell, effect, effect_cells, mean_cell, p_text, round_cell
+from tutelage.comparisons.results import RoundResult, RunResult, TeacherUse
+from tutelage.comparisons.table import Cell
+from tutelage.evaluation.significance import mcnemar
+from tutelage.records import Score
+
+ALL_WRONG = {str(place): False for place in range(20)}
+MANY_RIGHT = {str(place): place < 12 for place in range(20)}
+FEW_RIGHT = {str(place): place < 5 for place in range(20)}
+
+
+def test_one_seed_is_a_mcnemar_test() -> None:
+    found = effect([ALL_WRONG], [MANY_RIGHT])
+    assert found is not None
+    assert found.p_value == mcnemar(ALL_WRONG, MANY_RIGHT).p_value == pytest.approx(2 * 0.5**12)
+    [cell] = effect_cells([found])
+    assert (cell.value, cell.mark, cell.note) == (60.0, "", "p < 0.001")
+    assert cell.interval is not None
+    assert cell.interval[0] > 0
+
+
+def test_several_seeds_take_twice_the_median_p_value() -> None:
+    found = effect([ALL_WRONG] * 3, [MANY_RIGHT, FEW_RIGHT, ALL_WRONG])
+    assert found is not None
+    assert found.p_value == pytest.approx(2 * mcnemar(ALL_WRONG, FEW_RIGHT).p_value)
+    assert found.difference == pytest.approx(17 / 60)
+    [cell] = effect_cells([found])
+    assert (cell.interval, cell.mark) == (None, "n.s.")
+    assert cell.note.startswith("± 30.1, p = ")
+
+
+def test_a_family_is_corrected_together() -> None:
+    once = effect([ALL_WRONG], [{str(place): place < 6 for place in range(20)}])  # p = 0.03
+    assert [cell.mark for cell in effect_cells([once])] == [""]
+    assert [cell.mark for cell in effect_cells([once, None, once])] == ["n.s.", "", "n.s."]
+
+
+def test_only_questions_that_both_were_asked_count() -> None:
+    found = effect([{**ALL_WRONG, "more": True}], [MANY_RIGHT])
+    assert found == effect([ALL_WRONG], [MANY_RIGHT])
+    assert effect([{"other": True}], [MANY_RIGHT]) is None
+    assert effect([None], [MANY_RIGHT]) is None
+
+
+def kept(accuracy: float, seed: int) -> RunResult:
+    score = Score(accuracy, round(20 * accuracy), 20, (accuracy / 2, accuracy * 1.5))
+    first = RoundResult(1, score, None, None, None, None, None, 5, 0.5, None)
+    return RunResult("a", "", seed, "cot", Path(), 1, score, "", (first,), 5, 5, TeacherUse(), 0.0, ())
+
+
+def test_one_seed_has_an_interval_and_several_have_a_spread() -> None:
+    one, two = kept(0.25, 1), kept(0.75, 2)
+    assert accuracy_cell([one]) == Cell(25.0, (12.5, 37.5))
+    both = accuracy_cell([one, two])
+    assert (both.value, both.interval, both.note) == (50.0, None, "± 35.4")
+    assert accuracy_cell([one, two], 1) == both
+    assert accuracy_cell([one, two], 2) == Cell()
+    assert round_cell([one, two], 1, lambda found: found.lm_loss, 3) == Cell(0.5, digits=3)
+    assert round_cell([one, two], 2, lambda found: found.lm_loss).value is None
+
+
+def test_means_over_seeds() -> None:
+    assert mean_cell([3, 3], 0).value == 3
+    assert mean_cell([3, 4], 0).value == 3.5
+    assert mean_cell([3, None]).value is None
+    assert mean_cell([0.25, 0.75], scale=100).value == 50
+
+
+def test_p_values_have_two_digits() -> None:
+    assert [p_text(value) for value in (0.0004, 0.0123, 0.5, 1.0)] == ["p < 0.001", "p = 0.012", "p = 0.5", "p = 1"]
