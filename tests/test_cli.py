@@ -127,9 +127,11 @@ def test_ask_and_export_before_and_after(tutelage: Run, tmp_path: Path, tiny_fol
     assert out.strip()
     assert tutelage("export", "run", "--to", "mine", "--round", "0")[:2] == (0, "The student of round 0 is in mine.\n")
     assert (tmp_path / "mine" / "model.safetensors").is_file()
-    code, _, err = tutelage("export", "run", "--to", "other", "--round", "0", "--adapter")
-    assert code == 2
-    assert "--adapter" in err
+    for flag in ("--adapter", "--lm-eval"):
+        code, _, err = tutelage("export", "run", "--to", "other", "--round", "0", flag)
+        assert code == 2
+        assert flag in err
+        assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.encoder_decoder import save_seq2seq
 from tests.tiny import make_model, make_tokenizer, save_model
+from tutelage.cli.export import export
 from tutelage.errors import StudentError, WorkspaceError
 from tutelage.prompts import student_prompt
 from tutelage.recipes import read_recipe
@@ -135,13 +136,14 @@ def harness(command: str, prompts: list[str]) -> tuple[dict[str, Any], list[list
 
 
 @pytest.mark.parametrize("run", ["adder"], indirect=True)
-def test_the_harness_counts_what_the_run_counted(run: Run, tmp_path: Path) -> None:
+def test_the_harness_counts_what_the_run_counted(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ours = evaluate(run, 0)
     assert ours["total"] == TESTED
     assert 5 < ours["correct"] < 45
     assert ours["unreadable"] > 0
     hand_over(run, Decision(0, "limit"), 0)
-    command = write_lm_eval(run, tmp_path / "task folder")
+    export(run.workspace.folder, tmp_path / "a folder", lm_eval=True)
+    command = capsys.readouterr().out.splitlines()[-1]
     prompts = [student_prompt(question, run.demonstrations) for question in run.questions["test"]]
     result, tokens = harness(command, prompts)
     assert tokens == encode_prompts(run.student(0), prompts)
@@ -152,7 +154,7 @@ def test_the_harness_counts_what_the_run_counted(run: Run, tmp_path: Path) -> No
     assert abs(result["results"]["tutelage_own"]["exact_match,none"] * TESTED - ours["correct"]) <= 1
     right = {attempt.question_id: attempt.correct for attempt in read_records(run.round(0).answers, Attempt)}
     assert sum(right[sample["doc"]["id"]] != bool(sample["exact_match"]) for sample in samples) <= 1
-    assert f"{ours['correct']} of {TESTED} right" in (tmp_path / "task folder" / "README.md").read_text()
+    assert f"{ours['correct']} of {TESTED} right" in (tmp_path / "a folder" / "lm_eval" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("run", ["encoder_decoder", "chatty"], indirect=True)
