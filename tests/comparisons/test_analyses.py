@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.comparisons.conftest import Write
+from tests.tiny import make_model, make_tokenizer, save_model
 from tutelage.comparisons.analyses import ANALYSES
 from tutelage.comparisons.compare import compare
 from tutelage.comparisons.compared import Compared
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import read_result
-from tutelage.comparisons.settings import ColumnSettings
+from tutelage.comparisons.settings import ColumnSettings, read_comparison
+from tutelage.errors import RecipeError
 from tutelage.student.model import Student
 
 PAPER = Paper(
@@ -58,3 +60,33 @@ def test_analyses_of_one_comparison(write: Write, tmp_path: Path, monkeypatch: p
     [table] = ANALYSES["cases"](replace(compared, results=results[:1]), None)
     assert [line[3].value for line in table.rows][2:] == [4, 0]  # test questions that were wrong before, and right
     assert "Picked by rule" in (results[0].folder / "cases.md").read_text()
+
+
+def test_a_judge_scores_round_by_round_and_is_asked_once(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = make_tokenizer(eos_token="<|endoftext|>", pad_token="<|pad|>")
+    model = save_model(tmp_path / "judge", make_model(len(tokenizer), max_position_embeddings=2048), tokenizer)
+    judge = f'[judge]\nkind = "local"\nmodel = "{model}"\ndevice = "cpu"\nendpoint = "completion"\n'
+    settings, path = write([("plain", "untrained", [])], table="judge")
+    path.write_text(f"{path.read_text()}\n{judge}")
+    settings = read_comparison(path, list(ANALYSES))
+    theirs = {"correct_mean": 4.53, "correct_std": 0.2, "wrong_mean": 1.07, "wrong_std": 0.18}
+    paper = Paper({"table_6": {"rows": [{"task": "svamp", "rounds": [{"round": "initial", **theirs}]}]}})
+    settings = settings.model_copy(update={"paper": "svamp"})
+    [table] = compare(settings, path, tmp_path / "out", paper=paper)
+    [line] = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    assert (line["right answers"].value, line["wrong answers"].value) == (0, 4)
+    assert line["the paper's wrong: score"].value == 1.07
+
+    def no_judge(*_: object) -> object:
+        raise AssertionError("what was judged once is kept")
+
+    monkeypatch.setattr("tutelage.rounds.judge.judge", no_judge)
+    assert compare(settings, path, tmp_path / "out", paper=paper) == [table]
+
+
+def test_a_table_of_scores_needs_a_judge(write: Write, tmp_path: Path) -> None:
+    settings, path = write([("plain", "untrained", [])], table="judge")
+    with pytest.raises(RecipeError, match=r"\[judge\]"):
+        compare(settings, path, tmp_path / "out")

@@ -22,12 +22,12 @@ import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tutelage.baselines import METHODS
-from tutelage.config import Section
+from tutelage.config import LocalTeacherSettings, OpenAITeacherSettings, Section
 from tutelage.errors import RecipeError
 
 
@@ -66,6 +66,7 @@ class ComparisonSettings(Section):
         the teacher in one round asks for as many replies as the reference row. None: as each row's recipe says.
     reference: the row that `fair` goes by; None: the last one with the method "distillation".
     paper: as the paper's tables call the task that comes nearest, such as "svamp".
+    judge: who scores answers for the table "judge"; keys as in a recipe's [teacher], of the kind "openai" or "local".
     """
 
     title: str = Field(min_length=1)
@@ -76,6 +77,7 @@ class ComparisonSettings(Section):
     fair: Literal["steps", "teacher"] | None = None
     reference: str | None = None
     paper: str | None = None
+    judge: Annotated[OpenAITeacherSettings | LocalTeacherSettings, Field(discriminator="kind")] | None = None
     rows: tuple[RowSettings, ...] = Field(min_length=1)
     columns: tuple[ColumnSettings, ...] = Field((ColumnSettings(),), min_length=1)
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from tutelage.comparisons.analyses import cases, feedback, loss_weight, methods, reflection, rounds, students, transfer
+from tutelage.comparisons.analyses import (
+    cases,
+    feedback,
+    judge,
+    loss_weight,
+    methods,
+    reflection,
+    rounds,
+    students,
+    transfer,
+)
 from tutelage.comparisons.compared import Analysis
 
 ANALYSES: dict[str, Analysis] = {
@@ -15,5 +25,6 @@ ANALYSES: dict[str, Analysis] = {
     "reflection": reflection.analyse,
     "transfer": transfer.analyse,
     "cases": cases.analyse,
+    "judge": judge.analyse,
 }
 """By the name that a comparison file's `table` gives."""
