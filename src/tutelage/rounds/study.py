@@ -48,7 +48,8 @@ def train_student(run: Run, number: int) -> None:
     place, settings = run.round(number), run.recipe.study
     log = _Log(unfinished(place.training))
     student = run.learner(number - 1)
-    samples = encode_lesson(run, student, lesson(run, number))
+    # The file, and nothing that might make it: on a disk that lags a rank must not come to ask the teacher.
+    samples = encode_lesson(run, student, read_records(place.lesson, Triplet))
     total = count_steps(samples, settings)
     if settings.warmup_steps >= total:
         say(f"Note: the {total} steps of this study all lie in its warm-up of {settings.warmup_steps} steps.")
