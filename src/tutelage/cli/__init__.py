@@ -66,7 +66,7 @@ def resume(run: RunArgument, overrides: Overrides = None, gpus: Gpus = None) -> 
     """Go on with a run that was stopped, or with more rounds (rounds.limit=5)."""
     from tutelage.rounds import resume as go_on
 
-    if (run / "recipe.toml").is_file() and _on_ranks(gpus, run, overrides):  # else it says what is wrong below
+    if _on_ranks(gpus, run, overrides):
         return
     _quiet()
     _print_outcome(go_on(run, overrides or [], _print_table))
@@ -259,9 +259,10 @@ def _learn(recipe: Path, out: Path | None, data: Path | None, overrides: list[st
 
 def _on_ranks(gpus: int | None, target: Path, overrides: list[str] | None, data: Path | None = None) -> bool:
     """Whether this command has run on several GPUs, and is done. target: a recipe, or a run folder, which has one."""
-    if gpus is None:
+    file = target / "recipe.toml" if target.is_dir() else target
+    if gpus is None or not file.is_file():  # the latter is an error, which whoever opens the run tells
         return False
-    recipe = read(target / "recipe.toml" if target.is_dir() else target, overrides or [], data)
+    recipe = read(file, overrides or [], data)
     return started(gpus, recipe.student.device)
 
 
