@@ -129,9 +129,14 @@ def study(
 
     if _on_ranks(gpus, target, overrides, data):
         return
-    run, number = _stage(target, overrides, out, data, number, lambda place: place.student)
+    run, number = _stage(target, overrides, out, data, number, _studied)
     train(run, number)
     show(f"Round {number}: the student is in {run.round(number).student}.")
+
+
+def _studied(place: Any) -> Path:
+    """What is there when a round has been studied; its student may have been deleted since (rounds.keep)."""
+    return Path(place.summary if place.summary.is_file() else place.student)
 
 
 @app.command()

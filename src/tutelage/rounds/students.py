@@ -116,7 +116,7 @@ def chosen_student(workspace: Workspace, number: int | None) -> tuple[int, Path]
     """
     where = workspace.student if number is None else workspace.round(number).student
     if number is not None:
-        _check_not_deleted(workspace, number)
+        check_not_deleted(workspace, number)
     if not where.is_dir() or (number is None and not workspace.outcome.is_file()):
         raise WorkspaceError(
             f"There is no student at {where} yet. Finish the run by `tutelage resume {workspace.folder}`, or name a "
@@ -128,12 +128,12 @@ def chosen_student(workspace: Workspace, number: int | None) -> tuple[int, Path]
 def _existing(workspace: Workspace, number: int) -> Path:
     folder = workspace.round(number).student
     if not folder.is_dir():
-        _check_not_deleted(workspace, number)
+        check_not_deleted(workspace, number)
         raise WorkspaceError(f"There is no student at {folder}: round {number} has not been studied yet.")
     return folder
 
 
-def _check_not_deleted(workspace: Workspace, number: int) -> None:
+def check_not_deleted(workspace: Workspace, number: int) -> None:
     """Raises: WorkspaceError if the student of this round was there once, and rounds.keep let go of it."""
     place = workspace.round(number)
     if place.summary.is_file() and not place.student.is_dir():

@@ -16,6 +16,7 @@ from tutelage.records import Mistake, Question, Triplet
 from tutelage.rounds.lesson import lesson
 from tutelage.rounds.orders import call
 from tutelage.rounds.run import Run
+from tutelage.rounds.students import check_not_deleted
 from tutelage.seeds import derive_seed
 from tutelage.student.encoding import Sample, encode_sample
 from tutelage.student.model import Student
@@ -31,10 +32,12 @@ def study(run: Run, number: int) -> None:
     """Trains the student of the round before on a round's lesson; writes training.jsonl and student/.
 
     Goes on from its checkpoint after a restart. Done already: does nothing.
-    Raises: DataError if the lesson is empty.
+    Raises: DataError if the lesson is empty, WorkspaceError if the student was deleted since (rounds.keep).
     """
     place = run.round(number)
     if not place.student.is_dir():
+        if run.recipe.rounds.keep == "needed":
+            check_not_deleted(run.workspace, number)
         if not lesson(run, number):
             raise DataError(f"Round {number} has no lesson: the teacher gave no right rationale; see {place.feedback}.")
         call(run, "study", number)
