@@ -284,6 +284,13 @@ def test_more_gpus_than_there_are(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("command", ["exam", "study", "evaluate", "resume"])
+def test_a_folder_that_is_no_run_with_gpus_as_without(tutelage: Run, tmp_path: Path, command: str) -> None:
+    code, _, error = tutelage(command, str(tmp_path), "--gpus", "2")
+    assert code == 2
+    assert "is not a run folder" in error
+
+
 def test_gpus_beside_another_launchers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("RANK", "0")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing.connection
 import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
@@ -52,6 +54,7 @@ def started_here() -> bool:
 
 def _rank(number: int, count: int, port: int, arguments: Sequence[str], cpu: bool) -> None:
     """What each process runs: the command line, under the environment variables that every launcher sets."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ |= {
         "RANK": str(number),
         "LOCAL_RANK": str(number),
@@ -66,6 +69,14 @@ def _rank(number: int, count: int, port: int, arguments: Sequence[str], cpu: boo
     from tutelage.cli import main
 
     main()
+
+
+def _end_with_parent() -> None:
+    """Else it would go on alone, with the run's lock and its GPU, when the process that started it was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # noqa: S101 - for the type checker
+    parent.join()
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _free_port() -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from tests.encoder_decoder import save_seq2seq
@@ -63,8 +64,10 @@ def test_two_rounds_cut_in_a_study_come_to_the_same(
 
     folder = str(cut.workspace.student)
     model: Any = AutoModelForSeq2SeqLM.from_pretrained(folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     inputs = tokenizer(student_prompt(Question("q", ASKED, "", "number"), cut.demonstrations), return_tensors="pt")
+    chat = tokenizer.apply_chat_template([{"role": "user", "content": ASKED}], return_tensors="pt", return_dict=True)
+    assert torch.equal(chat["input_ids"], inputs["input_ids"])  # with what ends a text for the encoder
     told = tokenizer.decode(model.generate(**inputs, max_new_tokens=32)[0], skip_special_tokens=True)
     assert told
     assert ask(cut.workspace.folder, ASKED).text == told

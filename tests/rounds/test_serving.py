@@ -19,6 +19,7 @@ from tutelage.recipes import read_recipe
 from tutelage.records import Question
 from tutelage.rounds import Run, ask, learn, start_run
 from tutelage.rounds.evaluate import evaluate
+from tutelage.rounds.export import export
 from tutelage.rounds.learn import hand_over
 from tutelage.rounds.plateau import Decision
 from tutelage.rounds.run import open_run
@@ -36,6 +37,7 @@ CHATML = (
 )
 FORMS = {
     "plain": ["prompt.count=1"],
+    "adapter": ["prompt.count=1", "lora.r=16"],
     "chat": ["prompt.count=1", "prompt.chat=true", "prompt.system=Think {{ twice }}."],
 }
 
@@ -62,7 +64,7 @@ def make_run(recipe: Path, tmp_path: Path) -> MakeRun:
 
 def hand_over_taught(run: Run) -> None:
     """Teaches the student two questions by heart, the end of their answers included, and ends the run with it."""
-    student = run.student(0)
+    student = run.learner(0)
     prompting = prompting_for(student, run.recipe.prompt, run.demonstrations)
     samples = []
     for text, rationale, answer in KNOWN:
@@ -71,7 +73,7 @@ def hand_over_taught(run: Run) -> None:
         samples.append(encode_sample(student, prompt.before, prompt.asked, solution, 0.1, prompting.end_id))
     batch = pad(samples, student.pad_id, student.device)
     labels_BT = batch.token_BT.masked_fill(batch.attention_BT == 0, -100)
-    optimizer = torch.optim.AdamW(student.model.parameters(), lr=1e-2)
+    optimizer = torch.optim.AdamW([p for p in student.model.parameters() if p.requires_grad], lr=1e-2)
     for _ in range(60):
         student.model(input_ids=batch.token_BT, attention_mask=batch.attention_BT, labels=labels_BT).loss.backward()
         optimizer.step()
@@ -107,14 +109,17 @@ def test_a_server_and_plain_transformers_answer_as_ask_does(make_run: MakeRun, t
     runs = {name: make_run(name, *overrides) for name, overrides in FORMS.items()}
     for run in runs.values():
         hand_over_taught(run)
+    whole = {name: run.workspace.student for name, run in runs.items()}
+    whole["adapter"] = tmp_path / "whole"  # no server takes an adapter's folder
+    export(runs["adapter"].workspace.folder, whole["adapter"])
     with transformers_server(tmp_path / "log") as url:
         for name, run in runs.items():
             for question, rationale, answer in KNOWN:
                 asked = ask(run.workspace.folder, question)
                 assert asked.text == ("" if name == "chat" else " ") + f"{rationale}\nAnswer: {answer}"
                 assert (asked.answer, asked.finished) == (answer, True)
-                assert generated(run.workspace.student, question) == asked.text
-                assert served(url, run.workspace.student, question) == asked.text
+                assert generated(whole[name], question) == asked.text
+                assert served(url, whole[name], question) == asked.text
 
 
 def test_a_chat_run_goes_from_its_start_to_its_student(make_run: MakeRun) -> None:

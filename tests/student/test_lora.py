@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -239,3 +241,10 @@ def test_a_damaged_adapter_is_one_clear_error(tiny_folder: Path, tmp_path: Path)
     (tmp_path / "adapter_model.safetensors").write_bytes(b"{")
     with pytest.raises(StudentError, match=r"cannot be read.*Put back a copy"):
         read_adapter(tmp_path)
+
+
+def test_without_an_adapter_neither_package_is_loaded() -> None:
+    """bitsandbytes looks for a kernel on the hub when it is imported, and PEFT imports it."""
+    code = "import sys, tutelage.rounds; print(*sys.modules.keys() & {'peft', 'bitsandbytes'})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout.strip(), "kernels" in done.stderr) == ("", False)

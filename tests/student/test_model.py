@@ -199,6 +199,9 @@ def test_errors_name_what_is_missing(tmp_path: Path) -> None:
         load_student("package:pytest")
     with pytest.raises(StudentError, match=r"the hub cannot be reached|there is neither"):
         load_student("nobody/no-such-model")
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(StudentError, match=r"an adapter and no whole model.*tutelage export"):
+        load_student(str(tmp_path))
     with pytest.raises(StudentError, match='no device "abacus"'):
         choose_device("abacus")
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests.student.packed.architectures import make_lesson
 from tests.tiny import make_model, make_tokenizer, save_model
@@ -87,6 +88,20 @@ def test_what_was_trained_in_4_bits_answers_the_same_merged(tiny_folder: Path) -
     merge_adapter(whole, adapter_of(student))
     torch.testing.assert_close(logits(whole), logits(student), atol=1e-4, rtol=1e-4)
     assert not torch.allclose(logits(whole), untrained, atol=0.1)
+
+
+def test_a_gpt2_is_whole_again_after_4_bits(tmp_path: Path) -> None:
+    """Its layers keep their weights the other way round, and the library turns them to quantise them."""
+    tokenizer = make_tokenizer(eos_token="<|endoftext|>", pad_token="<|pad|>")
+    torch.manual_seed(0)
+    shape = GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=1, n_head=4, initializer_range=0.3)
+    save_model(tmp_path / "gpt2", GPT2LMHeadModel(shape), tokenizer)
+    student = trained(tmp_path / "gpt2", "cpu")
+    whole = load_base(tmp_path / "gpt2", "cpu", quantize=True)
+    merge_adapter(whole, adapter_of(student))
+    torch.testing.assert_close(logits(whole), logits(student), atol=1e-3, rtol=1e-3)
+    save_student(whole, tmp_path / "whole")
+    assert torch.equal(logits(load_student(str(tmp_path / "whole"), device="cpu")), logits(whole))
 
 
 @pytest.mark.gpu

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.ranks import Job, run_all
 from tests.student.packed.architectures import PACKED, make_lesson, make_student
@@ -48,7 +49,10 @@ def found(folder: Path) -> Found:
         "2 in shards": job(2, changes=FULL, save=str(folder / "saved")),
         "4 in shards": job(4, changes=FULL | {"micro_batch_size": 1}),
         **{f"{name}, 1": job(1, model=name) for name in OTHERS},
-        **{f"{name}, in shards": job(ranks, model=name, changes=changes) for name, (ranks, changes) in OTHERS.items()},
+        **{
+            f"{name}, in shards": job(ranks, model=name, changes=changes, save=str(folder / name))
+            for name, (ranks, changes) in OTHERS.items()
+        },
         "cut on 1": job(1, path=one, stop_after=3),
         "cut on 1, 2 in shards": job(2, path=one, changes=FULL),
         "cut on 2 in shards": job(2, path=other, changes=FULL, stop_after=3),
@@ -97,6 +101,12 @@ def test_a_student_in_shards_is_saved_whole(found: Found, folder: Path) -> None:
     loaded = make_student(PACKED["Llama"]).model.from_pretrained(folder / "saved")
     weights = torch.cat([weight.detach().flatten() for weight in loaded.parameters()])
     torch.testing.assert_close(weights, torch.tensor(found["2 in shards"][0]["weights"]), rtol=0, atol=0)
+
+
+def test_tied_weights_are_saved_once(found: Found, folder: Path) -> None:
+    assert found["T5, tied, in shards"][0]["sharded"]
+    names = load_file(folder / "T5, tied" / "model.safetensors")
+    assert [name for name in names if "shared" in name or "embed" in name or "head" in name] == ["shared.weight"]
 
 
 def test_a_rank_whose_memory_runs_out_tries_again_by_itself(found: Found) -> None:
@@ -150,12 +160,14 @@ def test_one_rank_has_all(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_accelerates_configuration_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = StudySettings()
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    assert not sharding.is_wanted(settings)  # one rank has nothing to shard
+    assert not sharding.is_wanted(settings, quantized=False)  # one rank has nothing to shard
     monkeypatch.setattr("tutelage.distributed.world_size", lambda: 2)
     with pytest.raises(StudentError, match="fsdp_version: 2"):
-        sharding.is_wanted(settings)
+        sharding.is_wanted(settings, quantized=False)
     monkeypatch.setenv("FSDP_VERSION", "2")
-    assert sharding.is_wanted(settings)
+    assert sharding.is_wanted(settings, quantized=False)
+    with pytest.raises(StudentError, match="4 bits"):
+        sharding.is_wanted(settings, quantized=True)
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     with pytest.raises(StudentError, match="DeepSpeed"):
-        sharding.is_wanted(settings)
+        sharding.is_wanted(settings, quantized=False)

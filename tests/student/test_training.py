@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from transformers import get_scheduler
 
 from tutelage.config import StudySettings
 from tutelage.errors import StudentError
 from tutelage.student.encoding import encode_sample
 from tutelage.student.model import Student, load_student
 from tutelage.student.separate import LessonSample
-from tutelage.student.training import Step, count_steps, study
+from tutelage.student.training import Step, count_steps, learning_rates, study
 
 Load = Callable[[], Student]
 
@@ -116,6 +118,17 @@ def test_lambda_zero_leaves_the_triplet_out(load: Load, tmp_path: Path) -> None:
 def test_the_learning_rate_warms_up_and_decays(load: Load, tmp_path: Path) -> None:
     _, steps = train(load, tmp_path / "c", schedule="linear")
     assert [step.learning_rate for step in steps] == pytest.approx([0, 1.5e-3, 3e-3, 2.25e-3, 1.5e-3, 7.5e-4])
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+@pytest.mark.parametrize("warmup", [0, 3, 12])
+def test_the_schedules_are_those_of_transformers(schedule: str, warmup: int) -> None:
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=3e-3)
+    name = "constant_with_warmup" if schedule == "constant" else schedule
+    theirs: Any = get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=10)
+    ours = learning_rates(settings(schedule=schedule, warmup_steps=warmup), 3e-3, 10)
+    factor = theirs.lr_lambdas[0]
+    assert [ours(step) for step in range(1, 11)] == pytest.approx([3e-3 * factor(step) for step in range(10)])
 
 
 def test_steps_may_be_given_instead_of_epochs(load: Load, tmp_path: Path) -> None:

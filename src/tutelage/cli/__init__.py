@@ -68,7 +68,7 @@ def resume(run: RunArgument, overrides: Overrides = None, gpus: Gpus = None) -> 
     """Go on with a run that was stopped, or with more rounds (rounds.limit=5)."""
     from tutelage.rounds import resume as go_on
 
-    if (run / "recipe.toml").is_file() and _on_ranks(gpus, run, overrides):  # else it says what is wrong below
+    if _on_ranks(gpus, run, overrides):
         return
     _quiet()
     _print_outcome(go_on(run, overrides or [], _print_table))
@@ -131,9 +131,14 @@ def study(
 
     if _on_ranks(gpus, target, overrides, data):
         return
-    run, number = _stage(target, overrides, out, data, number, lambda place: place.student)
+    run, number = _stage(target, overrides, out, data, number, _studied)
     train(run, number)
     show(f"Round {number}: the student is in {run.round(number).student}.")
+
+
+def _studied(place: Any) -> Path:
+    """What is there when a round has been studied; its student may have been deleted since (rounds.keep)."""
+    return Path(place.summary if place.summary.is_file() else place.student)
 
 
 @app.command()
@@ -254,9 +259,10 @@ def _learn(recipe: Path, out: Path | None, data: Path | None, overrides: list[st
 
 def _on_ranks(gpus: int | None, target: Path, overrides: list[str] | None, data: Path | None = None) -> bool:
     """Whether this command has run on several GPUs, and is done. target: a recipe, or a run folder, which has one."""
-    if gpus is None:
+    file = target / "recipe.toml" if target.is_dir() else target
+    if gpus is None or not file.is_file():  # the latter is an error, which whoever opens the run tells
         return False
-    recipe = read(target / "recipe.toml" if target.is_dir() else target, overrides or [], data)
+    recipe = read(file, overrides or [], data)
     return started(gpus, recipe.student.device)
 
 

@@ -19,6 +19,7 @@ from tutelage.rounds.feedback import count_verdicts, feedback
 from tutelage.rounds.lesson import lesson
 from tutelage.rounds.plateau import Decision, decide
 from tutelage.rounds.run import Run, open_run, start_run
+from tutelage.rounds.students import studies_in_shards
 from tutelage.rounds.study import study
 from tutelage.rounds.summary import summarize
 from tutelage.student.prompting import write_template
@@ -55,6 +56,7 @@ def _released_if_it_fails(run: Run, on_round: OnRound | None) -> Run:
 
 def go_on(run: Run, on_round: OnRound | None = None) -> Run:
     """Rounds until the plateau or the limit; then the best round's student lies in RUN/student."""
+    studies_in_shards(run.recipe)  # what it cannot do shows now, and not after an exam
     tell = on_round or (lambda _run, _number: None)
     number = 0
     if not run.round(0).evaluation.is_file():

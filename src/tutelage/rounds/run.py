@@ -17,7 +17,7 @@ from tutelage.recipes import read_recipe, recipe_to_toml, with_absolute_paths
 from tutelage.records import Demonstration, Question, SplitName, StoredQuestion, from_json
 from tutelage.rounds.leakage import write_question_leakage
 from tutelage.rounds.questions import choose_questions
-from tutelage.rounds.students import load_learner, load_whole, write_learner
+from tutelage.rounds.students import load_learner, load_whole, studies_in_shards, write_learner
 from tutelage.student.lora import check_adapter, check_packages
 from tutelage.student.model import Student, load_student, save_student
 from tutelage.student.prompting import prompting_for
@@ -78,13 +78,12 @@ class Run:
 
     def learner(self, number: int) -> Student:
         """The student as it stands after a round, for training to change: with LoRA, as its base and an adapter."""
-        lora = self.recipe.lora
-        if lora is None:
+        if self.recipe.lora is None and not studies_in_shards(self.recipe):
             student = self.student(number)
             self.forget_student()  # it changes now; the next stage loads what is kept of it
             return student
         self.forget_student()  # frees the memory first
-        return load_learner(self.workspace, self.recipe, lora, number)
+        return load_learner(self.workspace, self.recipe, number)
 
     def keep_student(self, student: Student, number: int, weights: dict[str, torch.Tensor] | None = None) -> None:
         """Saves the student as it stands after a round. Raises: WorkspaceError on a full disk.

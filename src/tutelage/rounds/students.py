@@ -6,6 +6,7 @@ adapters are merged, whole again. The base of an adapter is found in its run, wh
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -23,7 +24,8 @@ from tutelage.student.lora import (
     read_adapter,
     write_adapter,
 )
-from tutelage.student.model import Student, load_student, save_student, save_words
+from tutelage.student.model import Student, choose_device, load_student, save_student, save_words
+from tutelage.student.sharding import is_wanted
 from tutelage.student.sources import PACKAGE
 from tutelage.workspace import Workspace, read_json
 
@@ -44,12 +46,27 @@ def load_whole(workspace: Workspace, recipe: Recipe, number: int, folder: Path |
     return student
 
 
-def load_learner(workspace: Workspace, recipe: Recipe, lora: LoraSettings, number: int) -> Student:
-    """A round's student to study on: its own adapter on it, or a fresh one, the same for the same recipe and round.
+def studies_in_shards(recipe: Recipe) -> bool:
+    """Whether each of several ranks holds a part of the student while it studies. Raises: as `is_wanted`."""
+    return is_wanted(recipe.study, quantized=recipe.lora is not None and recipe.lora.quantize)
 
+
+def load_learner(workspace: Workspace, recipe: Recipe, number: int) -> Student:
+    """A round's student to study on; with LoRA, its own adapter on it, or a fresh one, the same for the same round.
+
+    One that studies in shards lies on the CPU until then: a GPU need not have room for all of it.
     Raises: WorkspaceError if it is not there yet.
     """
-    folder, device = _existing(workspace, number), recipe.student.device
+    if not studies_in_shards(recipe):
+        return _load_learner(workspace, recipe, number, recipe.student.device)
+    student = _load_learner(workspace, recipe, number, "cpu")
+    return replace(student, device=choose_device(recipe.student.device))
+
+
+def _load_learner(workspace: Workspace, recipe: Recipe, number: int, device: str) -> Student:
+    folder, lora = _existing(workspace, number), recipe.lora
+    if lora is None:
+        return load_student(str(folder), device=device)
     if is_adapter(folder):
         student = load_student(str(_existing(workspace, 0)), device=device, quantize=lora.quantize)
         continue_adapter(student, read_adapter(folder))
@@ -99,7 +116,7 @@ def chosen_student(workspace: Workspace, number: int | None) -> tuple[int, Path]
     """
     where = workspace.student if number is None else workspace.round(number).student
     if number is not None:
-        _check_not_deleted(workspace, number)
+        check_not_deleted(workspace, number)
     if not where.is_dir() or (number is None and not workspace.outcome.is_file()):
         raise WorkspaceError(
             f"There is no student at {where} yet. Finish the run by `tutelage resume {workspace.folder}`, or name a "
@@ -111,12 +128,12 @@ def chosen_student(workspace: Workspace, number: int | None) -> tuple[int, Path]
 def _existing(workspace: Workspace, number: int) -> Path:
     folder = workspace.round(number).student
     if not folder.is_dir():
-        _check_not_deleted(workspace, number)
+        check_not_deleted(workspace, number)
         raise WorkspaceError(f"There is no student at {folder}: round {number} has not been studied yet.")
     return folder
 
 
-def _check_not_deleted(workspace: Workspace, number: int) -> None:
+def check_not_deleted(workspace: Workspace, number: int) -> None:
     """Raises: WorkspaceError if the student of this round was there once, and rounds.keep let go of it."""
     place = workspace.round(number)
     if place.summary.is_file() and not place.student.is_dir():

@@ -16,6 +16,7 @@ from tutelage.records import Mistake, Question, SplitName, Triplet
 from tutelage.rounds.lesson import lesson
 from tutelage.rounds.orders import call
 from tutelage.rounds.run import Run
+from tutelage.rounds.students import check_not_deleted
 from tutelage.seeds import derive_seed
 from tutelage.student.encoding import Sample, encode_sample
 from tutelage.student.model import Student
@@ -35,10 +36,12 @@ def study(run: Run, number: int, start: int | None = None, encode: Encode | None
 
     start: the round whose student to train instead. encode: makes the lesson's tokens; None: `encode_lesson`.
     Goes on from its checkpoint after a restart. Done already: does nothing.
-    Raises: DataError if the lesson is empty.
+    Raises: DataError if the lesson is empty, WorkspaceError if the student was deleted since (rounds.keep).
     """
     place = run.round(number)
     if not place.student.is_dir():
+        if run.recipe.rounds.keep == "needed":
+            check_not_deleted(run.workspace, number)
         if not lesson(run, number):
             raise DataError(f"Round {number} has no lesson: the teacher gave no right rationale; see {place.feedback}.")
         call(run, "study", number)
@@ -53,7 +56,8 @@ def train_student(run: Run, number: int, start: int | None = None, encode: Encod
     log = _Log(unfinished(place.training))
     start = number - 1 if start is None else start
     student = run.learner(start)
-    samples = (encode or encode_lesson)(run, student, lesson(run, number))
+    # The file, and nothing that might make it: on a disk that lags a rank must not come to ask the teacher.
+    samples = (encode or encode_lesson)(run, student, read_records(place.lesson, Triplet))
     total = count_steps(samples, settings)
     if settings.warmup_steps >= total:
         say(f"Note: the {total} steps of this study all lie in its warm-up of {settings.warmup_steps} steps.")

@@ -132,8 +132,6 @@ def _config(model: PreTrainedModel, settings: LoraSettings) -> LoraConfig:
     return LoraConfig(
         task_type=TaskType.SEQ_2_SEQ_LM if seq2seq else TaskType.CAUSAL_LM,
         target_modules=targets if isinstance(targets, str) else list(targets),
-        # As GPT-2 has them, whose weights stand the other way round.
-        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
         **settings.model_dump(include={"r", "lora_alpha", "lora_dropout", "use_rslora"}),
     )
 
@@ -142,11 +140,14 @@ def _put_on(model: PreTrainedModel, config: LoraConfig, seed: int) -> PeftModel:
     """Puts a fresh adapter on a model, in place; PEFT's own model around it serves for merging and the like."""
     from peft import PeftModel, get_peft_model
 
+    config = copy.deepcopy(config)
+    # As GPT-2 has them, whose weights stand the other way round, unless they are in 4 bits.
+    config.fan_in_fan_out = any(isinstance(module, Conv1D) for module in model.modules())
     try:
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of PEFT's use of transformers
             torch.manual_seed(seed)  # layers begin on the CPU
-            wrapped = get_peft_model(model, copy.deepcopy(config))
+            wrapped = get_peft_model(model, config)
     except ValueError as error:
         reason = str(error).strip().partition("\n")[0]
         raise StudentError(

@@ -12,6 +12,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils import GENERATION_CONFIG_NAME
 
 from tutelage.config import PromptSettings
 from tutelage.errors import StudentError
@@ -27,7 +28,7 @@ from tutelage.student.run_template import (
     user_turn,
 )
 from tutelage.student.special_tokens import turn_tokens
-from tutelage.workspace import remove
+from tutelage.workspace import read_json, remove
 
 _TEMPLATE = "chat_template.jinja"
 """Where transformers keeps it, and looks first: before tokenizer_config.json."""
@@ -78,10 +79,16 @@ def write_template(folder: Path, settings: PromptSettings, demonstrations: Seque
     if settings.chat:
         template = _chat_template(tokenizer, str(folder), settings.system, demonstrations)
     else:
-        template = plain_template(tokenizer, demonstrations)
+        template = plain_template(tokenizer, demonstrations, _has_encoder(folder))
     remove(folder / "additional_chat_templates")  # for tools above all, which would be taken in place of this one
     remove(folder / _TEMPLATE)
     (folder / _TEMPLATE).write_text(template, encoding="utf-8")
+
+
+def _has_encoder(folder: Path) -> bool:
+    """Whether a saved student is encoder-decoder, or an adapter on one: then it says what its decoder starts with."""
+    settings = folder / GENERATION_CONFIG_NAME
+    return settings.is_file() and "decoder_start_token_id" in read_json(settings)
 
 
 def _plain(student: Student, demonstrations: Sequence[Demonstration]) -> Prompting:

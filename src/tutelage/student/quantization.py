@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from transformers import BitsAndBytesConfig, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from tutelage.errors import StudentError
 
@@ -71,7 +72,19 @@ def keep_weights(model: PreTrainedModel) -> None:
 
 def dequantized(model: PreTrainedModel) -> PreTrainedModel:
     """A quantised model as a plain float32 one that computes the same but for rounding; the given one is used up."""
+    turned = [name for name, module in model.named_modules() if getattr(module, "source_cls", None) is Conv1D]
     plain: Any = model
     plain = plain.dequantize(torch.float32)
     assert isinstance(plain, PreTrainedModel)  # noqa: S101 - for the type checker
+    for name in turned:
+        plain.set_submodule(name, _turned_back(plain.get_submodule(name)))
     return plain
+
+
+def _turned_back(linear: Any) -> Conv1D:
+    """A GPT-2's layer, whose weights stand the other way round, from the linear one that the library leaves of it."""
+    with torch.device("meta"):
+        layer = Conv1D(linear.out_features, linear.in_features)
+    layer.weight = torch.nn.Parameter(linear.weight.detach().T.contiguous())
+    layer.bias = linear.bias
+    return layer

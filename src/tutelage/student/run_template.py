@@ -53,8 +53,15 @@ def own_template(tokenizer: PreTrainedTokenizerBase) -> str | None:
     return template.partition(_OWN)[2] if template.startswith(_CHAT) else template
 
 
-def plain_template(tokenizer: PreTrainedTokenizerBase, demonstrations: Sequence[Demonstration]) -> str:
-    """System messages, the demonstrations, then the conversation, all as text; what `student_prompt` writes."""
+def plain_template(
+    tokenizer: PreTrainedTokenizerBase, demonstrations: Sequence[Demonstration], for_encoder: bool = False
+) -> str:
+    """System messages, the demonstrations, then the conversation, all as text; what `student_prompt` writes.
+
+    for_encoder: with what the tokenizer puts behind a text, as an encoder is given it.
+    """
+    begin, end = affixes(tokenizer)
+    end = end if for_encoder else ()
     body = (
         "{%- set before = namespace(system='') -%}\n"
         + _loop(f"{{%- set before.system = before.system + text + {_literal(SEPARATOR)} -%}}", "", "")
@@ -64,11 +71,12 @@ def plain_template(tokenizer: PreTrainedTokenizerBase, demonstrations: Sequence[
             f"{{{{- {_literal(question_text(''))} + text + {_literal(_AFTER_QUESTION)} -}}}}",
             f"{{{{- ' ' + text | trim + {_literal(SEPARATOR)} -}}}}",
         )
+        + (f"{{{{- {_literal(''.join(tokenizer.convert_ids_to_tokens(list(end))))} -}}}}\n" if end else "")
     )
-    ids = affixes(tokenizer)[0]
-    written = "".join(tokenizer.convert_ids_to_tokens(list(ids)))
+    written = "".join(tokenizer.convert_ids_to_tokens(list(begin)))
     asked = Question("probe", "How many?", "", "number")
-    expected = [*ids, *tokenizer(student_prompt(asked, demonstrations), add_special_tokens=False)["input_ids"]]
+    prompt = tokenizer(student_prompt(asked, demonstrations), add_special_tokens=False)["input_ids"]
+    expected = [*begin, *prompt, *end]
     # Some tokenizers put a space before a text's first word, but before none that follows a special token.
     templates = [f"{_PLAIN}{{{{- {_literal(written + space)} -}}}}\n{body}" for space in ("", " ")]
     return next((one for one in templates if _tokens(tokenizer, one, asked.text) == expected), templates[0])

@@ -151,6 +151,7 @@ class Answerer:
             if self._engine is not None:
                 self._engine.run(requests, lambda: self._rule.watch().ends, done, more)
             else:
+                requests = self._filled(requests, more)
                 self._tried = min(self._slots, len(requests))
                 parts = (self._student, self._prompts, self._seeds, self._drawing, self._rule, self._slots)
                 generate(*parts, requests, done)
@@ -159,6 +160,13 @@ class Answerer:
                 raise
             return False
         return True
+
+    def _filled(self, requests: Sequence[Request], more: More) -> list[Request]:
+        """As many requests as a batch takes, if there are so many: `generate` lets none in while others go on."""
+        filled = list(requests)
+        while len(filled) < self._slots and (new := more()):
+            filled += new
+        return filled
 
     def _make_engine(self) -> None:
         if self._engine is not None or self._by_library:

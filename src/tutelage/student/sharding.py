@@ -8,9 +8,10 @@ one forward each, and a rank without samples goes along with one that weighs not
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -40,11 +41,21 @@ class Root(nn.Module):
         return work()
 
 
-def is_wanted(settings: StudySettings) -> bool:
+def is_wanted(settings: StudySettings, quantized: bool) -> bool:
     """Whether a study shards its student: by the recipe or by the configuration of `accelerate launch`.
 
-    Raises: StudentError for a configuration that is not supported.
+    Raises: StudentError for a configuration that is not supported, and for a quantized student.
     """
+    wanted = _is_asked_for(settings)
+    if wanted and quantized:
+        raise StudentError(
+            'A student in 4 bits (lora.quantize) cannot be sharded. Take study.sharding = "none", and no configuration '
+            "of accelerate for FSDP."
+        )
+    return wanted
+
+
+def _is_asked_for(settings: StudySettings) -> bool:
     if distributed.world_size() == 1:
         return False
     if _is_set("ACCELERATE_USE_DEEPSPEED"):
@@ -64,12 +75,9 @@ def _is_set(variable: str) -> bool:
 
 
 def shard(root: Root, device: torch.device) -> None:
-    """Leaves of each weight this rank's part, on the device; the model may lie on the CPU until then.
-
-    Raises: StudentError for a quantized model.
-    """
-    if getattr(root.model, "is_quantized", False):
-        raise StudentError('A quantized student cannot be sharded. Take study.sharding = "none".')
+    """Leaves of each weight this rank's part, on the device; the model may lie on the CPU until then."""
+    # Of layers that give a view, which nothing here changes in place.
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module", UserWarning)
     mesh = init_device_mesh(device.type, (distributed.world_size(),))
     # As autocast does without shards: linear layers in bfloat16, all else in float32, gradients summed in float32.
     low = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else None
@@ -134,13 +142,15 @@ def is_sharded(model: PreTrainedModel) -> bool:
 def gather_weights(model: PreTrainedModel) -> dict[str, Tensor] | None:
     """A sharded model's whole weights on the CPU of the leader, for `save_student`; None if it is in no shards.
 
-    All ranks call it; the others get nothing. One weight at a time is whole on the device.
+    All ranks call it; the others get nothing. One weight at a time is whole on the device. Tied weights are one tensor
+    under several names, as in the model, and so are saved once.
     """
-    return dict(_gathered(model.state_dict())) if is_sharded(model) else None
-
-
-def _gathered(state: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    for name, tensor in state.items():
-        full = whole(tensor.detach())
-        if distributed.is_leader():
-            yield name, full.cpu()
+    if not is_sharded(model):
+        return None
+    state: dict[str, Tensor] = model.state_dict(keep_vars=True)
+    gathered: dict[Tensor, Tensor] = {}
+    for tensor in state.values():
+        if tensor not in gathered:
+            full = whole(tensor.detach())
+            gathered[tensor] = full.cpu() if distributed.is_leader() else tensor
+    return {name: gathered[tensor] for name, tensor in state.items()} if distributed.is_leader() else {}

@@ -40,6 +40,11 @@ def find_source(model: str, revision: str | None) -> Source:
             raise StudentError(f"There is no GGUF file at {model}.")
         return _gguf(model, path)
     if path.is_dir():
+        if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
+            raise StudentError(
+                f"{model} holds an adapter and no whole model. Take one with the adapter merged, as "
+                "`tutelage export RUN --to FOLDER` writes it."
+            )
         return Source(model, str(path), {})
     # A hub id is "name" or "owner/name"; all else can only be meant as a path.
     if path.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1:

@@ -46,7 +46,8 @@ class StudyStep:
 
     def __init__(self, student: Student, settings: StudySettings, learning_rate: float) -> None:
         self._student, self._settings = student, settings
-        self._root = Root(student.model) if is_wanted(settings) else None
+        quantized = bool(getattr(student.model, "is_quantized", False))
+        self._root = Root(student.model) if is_wanted(settings, quantized) else None
         self._ways, reason = ways(student, settings.margin, settings.lambda_, self._root)
         if self._root is not None:
             shard(self._root, student.device)

@@ -6,13 +6,13 @@ import array
 import contextlib
 import hashlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import torch
-from transformers import get_scheduler
 
 from tutelage import distributed
 from tutelage.config import StudySettings
@@ -75,7 +75,7 @@ def study(
     fingerprint = _fingerprint(lesson, settings, learning_rate, seed)
     with contextlib.ExitStack() as exits:
         take_step = exits.enter_context(StudyStep(student, settings, learning_rate))
-        rates = _learning_rates(take_step.optimizer, settings, learning_rate, total)
+        rates = learning_rates(settings, learning_rate, total)
         done = load_checkpoint(checkpoint, student, take_step.optimizer, fingerprint)
         planned = _batches(lesson, settings, total, seed)[done:]
         prepared = ((epoch, take_step.prepare([lesson[index] for index in indices])) for epoch, indices in planned)
@@ -126,15 +126,26 @@ def _batches(
     return batches[:total]
 
 
-def _learning_rates(
-    optimizer: torch.optim.Optimizer, settings: StudySettings, learning_rate: float, total: int
-) -> Callable[[int], float]:
-    """The learning rate of a step, counted from 1: transformers' schedules, as their Trainer follows them."""
-    name = "constant_with_warmup" if settings.schedule == "constant" else settings.schedule
-    schedule = get_scheduler(name, optimizer, num_warmup_steps=settings.warmup_steps, num_training_steps=total)
-    # As a function of the step and not as a counter, so that resuming has nothing to restore.
-    factor = schedule.lr_lambdas[0]
-    return lambda step: learning_rate * float(factor(step - 1))
+def learning_rates(settings: StudySettings, learning_rate: float, total: int) -> Callable[[int], float]:
+    """The learning rate of a step, counted from 1: as transformers' Trainer follows its schedules.
+
+    Written out here, since the library's module of schedules imports PEFT, and that bitsandbytes, where they are
+    installed; and a function of the step, so that resuming has nothing to restore.
+    """
+    warmup = settings.warmup_steps
+
+    def rate(step: int) -> float:
+        done = step - 1
+        if done < warmup:
+            return learning_rate * done / warmup
+        passed = (done - warmup) / max(1, total - warmup)
+        if settings.schedule == "linear":
+            return learning_rate * max(0.0, 1 - passed)
+        if settings.schedule == "cosine":
+            return learning_rate * max(0.0, (1 + math.cos(math.pi * passed)) / 2)
+        return learning_rate
+
+    return rate
 
 
 def _fingerprint(lesson: Sequence[LessonSample], settings: StudySettings, learning_rate: float, seed: int) -> str:
