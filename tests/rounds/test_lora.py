@@ -157,4 +157,4 @@ def test_the_recipe_of_a_run_says_what_its_adapter_is(recipe: Path, tmp_path: Pa
     run.workspace.release()
     again = open_run(tmp_path / "run").recipe.lora
     assert again == LoraSettings(r=8, target_modules=("q_proj", "v_proj"))
-    assert "peft" in json.loads(run.workspace.environment.read_text())
+    assert json.loads(run.workspace.environment.read_text())["packages"]["peft"]

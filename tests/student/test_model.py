@@ -248,7 +248,7 @@ def test_models_of_other_kinds_are_refused(tmp_path: Path) -> None:
 def test_a_full_disk_is_an_error_of_the_disk(
     tiny_student: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(folder: Path) -> None:
+    def fail(folder: Path, **named: object) -> None:
         raise SafetensorError("Error while serializing: IoError: No space left on device (os error 28)")
 
     monkeypatch.setattr(tiny_student.model, "save_pretrained", fail)
