@@ -93,7 +93,7 @@ def test_every_request_gets_its_tokens_once(
     others = [requests[start : start + size] for start in range(given, len(requests), size)]
 
     def more() -> list[Request]:
-        going_on = [request for request, step in decoder.places.values() if request not in done and step < limit]
+        going_on = {request for request, step in decoder.places.values() if request not in done and step < limit}
         assert len(going_on) < slots  # there is room for one at least
         return others.pop(0) if others else []
 
