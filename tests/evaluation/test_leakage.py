@@ -106,8 +106,11 @@ def test_a_demonstrations_every_part_is_looked_at() -> None:
     }
     told = overlap_text(found, 3)
     assert told is not None
-    assert "of 3 test questions" in told
-    assert told.endswith("training questions 1 / 1 / 1; teacher demonstrations 2 / 3 / 2")
+    assert told == (
+        "Note: of 3 test questions there stand in training questions 1 word for word, 1 but for their numbers, "
+        "8 words in a row of 1; in teacher demonstrations 2 word for word, 3 but for their numbers, "
+        "8 words in a row of 2"
+    )
 
 
 # What the sets' own splits share, by row: test questions in training, whole, whole but for numbers, and in 8-grams.

@@ -190,16 +190,17 @@ def _demonstration_texts(demonstrations: Sequence[Demonstration]) -> Iterable[tu
 
 def overlap_text(overlaps: Mapping[str, Overlap], tested: int) -> str | None:
     """One line on the sources that hold something of the test's questions; None if none does."""
-    told = [
-        f"{name.replace('_', ' ')} {overlap.same_ngram.count} / {overlap.same_but_for_numbers.count} / "
-        f"{overlap.same_question.count}"
-        for name, overlap in overlaps.items()
-        if overlap.worst
-    ]
-    if not told:
-        return None
-    kinds = f"share {NGRAM} words in a row with / stand but for their numbers in / stand in"
-    return f"Note: of {tested} test questions, so many {kinds}: {'; '.join(told)}"
+    told = [f"in {name.replace('_', ' ')} {_told(overlap)}" for name, overlap in overlaps.items() if overlap.worst]
+    return f"Note: of {tested} test questions there stand {'; '.join(told)}" if told else None
+
+
+def _told(overlap: Overlap) -> str:
+    counts = (
+        (overlap.same_question.count, "{} word for word"),
+        (overlap.same_but_for_numbers.count, "{} but for their numbers"),
+        (overlap.same_ngram.count, f"{NGRAM} words in a row of {{}}"),
+    )
+    return ", ".join(said.format(count) for count, said in counts if count)
 
 
 def duplicates(train: Iterable[Question], test: Iterable[Question]) -> list[tuple[str, str]]:
