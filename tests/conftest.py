@@ -12,11 +12,16 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
 from tests.tiny import LESSON, make_model, make_tokenizer, save_model
 from tutelage.student.model import Student, load_student, save_student
+
+# How long an example takes is the machine's affair: what is slow shows in benchmarks/.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 NAMES = ("Ann", "Bo", "Cy", "Di", "Ed", "Flo")
 
