@@ -183,3 +183,15 @@ def test_the_tables_are_written_in_three_forms(write: Write, tmp_path: Path) -> 
     assert first["environment"]["packages"]["torch"]
     assert len(first["split"]["test"]) == 64
     assert (tmp_path / "out" / "comparison.toml").read_text() == path.read_text()
+
+
+def test_a_run_that_ends_sooner_takes_no_later_round_over(write: Write, tmp_path: Path) -> None:
+    rows = [("long", "distillation", ["rounds.patience=9"]), ("short", "distillation", ["rounds.patience=1"])]
+    settings, path = write(rows)
+    compare(settings, path, tmp_path / "out")
+    long, short = (tmp_path / "out" / "runs" / name / "seed-1" for name in ("long", "short"))
+    found = read_result(short, "short", "", 1, "distillation")
+    assert read_json(short / "outcome.json")["last_round"] == found.rounds[-1].number == 1
+    assert 2 * found.steps == read_result(long, "long", "", 1, "distillation").steps
+    assert found.teacher.requests == 4
+    assert taken(short) == {"evaluation 0", "exam 1", "mistakes 1", "feedback 1", "lesson 1", "study 1", "evaluation 1"}

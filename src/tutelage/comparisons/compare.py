@@ -22,7 +22,7 @@ from tutelage.comparisons.fairness import fair_overrides
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RunResult, is_finished, read_result
 from tutelage.comparisons.settings import ColumnSettings, ComparisonSettings, RowSettings, folder_name
-from tutelage.comparisons.sharing import KEYS, find_untrained, take_over
+from tutelage.comparisons.sharing import KEYS, find_untrained, share
 from tutelage.comparisons.table import Table, write_tables
 from tutelage.config import OpenAITeacherSettings, Recipe
 from tutelage.errors import RecipeError, WorkspaceError
@@ -163,8 +163,8 @@ def _begin(settings: ComparisonSettings, source: Path, folder: Path, given: Give
             )
     elif folder.exists() and any(folder.iterdir()):
         raise WorkspaceError(f"{folder} is in use already, and holds no comparison. Name another with --out.")
+    write_json(path, now)  # first: without it the folder would pass for something else
     write_text(folder / "comparison.toml", source.read_text(encoding="utf-8"))
-    write_json(path, now)
 
 
 def _differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
@@ -187,9 +187,7 @@ def _play(settings: ComparisonSettings, job: Job, given: Given, folder: Path, re
     else:
         run = start_run(recipe, job.folder, find_untrained(recipe, neighbours))
     try:
-        taken = take_over(run, method, neighbours)
-        if taken:
-            say(f"Taken over from other runs: {', '.join(f'{one.stage} {one.round}' for one in taken)}")
+        share(run, method, neighbours)
         method.play(run)
     finally:
         run.workspace.release()
