@@ -150,6 +150,22 @@ def test_a_row_that_contradicts_its_method_is_refused_before_anything_runs(write
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (("b", "adapter", []), r"lora\.r=16"),
+        (("b", "star", ["lora.r=2", "lora.next_round=merged"]), "no adapter to merge"),
+    ],
+)
+def test_a_row_that_its_method_cannot_do_is_refused_before_anything_runs(
+    write: Write, tmp_path: Path, row: tuple[str, str, list[str]], words: str
+) -> None:
+    settings, path = write([("a", "distillation", []), row])
+    with pytest.raises(RecipeError, match=words):
+        compare(settings, path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_that_holds_something_else_is_left_alone(write: Write, tmp_path: Path) -> None:
     settings, path = write([("a", "untrained", [])])
     (tmp_path / "out").mkdir()
