@@ -91,6 +91,8 @@ def check_tables(compared: Compared) -> None:
         name: [dict(zip(table.columns, [cell.value for cell in row], strict=True)) for row in table.rows]
         for name, table in tables.items()
     }
+    paid = tables["methods"].rows[4][tables["methods"].columns.index("teacher's price")]
+    assert paid.note == "without 4 cached replies"  # the row's own price is not 0
     multi, alone, one, *_ = values["feedback"]
     assert multi["requests"] == alone["requests"]
     assert (alone["accuracy, change"], one["requests"]) == (0.0, None)
