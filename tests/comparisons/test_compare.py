@@ -17,7 +17,7 @@ from tutelage.comparisons.compared import Compared
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import read_result
 from tutelage.comparisons.settings import ColumnSettings
-from tutelage.comparisons.sharing import taken_stages
+from tutelage.comparisons.sharing import stage_seconds, taken_stages
 from tutelage.errors import RecipeError, WorkspaceError
 from tutelage.rounds.study import study
 from tutelage.workspace import read_json
@@ -213,3 +213,9 @@ def test_a_run_that_ends_sooner_takes_no_later_round_over(write: Write, tmp_path
     assert 2 * found.steps == read_result(long, "long", "", 1, "distillation").steps
     assert found.teacher.requests == 4
     assert taken(short) == {"evaluation 0", "exam 1", "mistakes 1", "feedback 1", "lesson 1", "study 1", "evaluation 1"}
+
+
+def test_half_a_line_that_a_kill_left_in_a_journal_tells_nothing(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.jsonl"
+    journal.write_text('{"event": "end", "round": 1, "stage": "exam", "seconds": 2.5}\n{"event": "end", "rou')
+    assert stage_seconds(journal) == {(1, "exam"): 2.5}

@@ -6,6 +6,7 @@ its teacher's calls copied from the other's ledger, and its seconds noted in the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -62,7 +63,7 @@ def share(run: Run, method: Method, neighbours: Iterable[Path]) -> None:
     def before_stage(number: int, stage: str) -> None:
         found = named.get(f"{number} {stage}")
         if found is not None and (taken := _take(run, *found, others)) is not None:
-            say(f"Taken over from {taken.source}: {stage} of round {number}")
+            say(f"Taken over: {taken.stage} of round {taken.round}")
 
     run.before_stage = before_stage
 
@@ -101,8 +102,12 @@ def stage_seconds(journal: Path) -> dict[Key, float]:
 
 
 def _ends(journal: Path) -> list[dict[str, Any]]:
-    lines = journal.read_text(encoding="utf-8").splitlines() if journal.is_file() else []
-    return [event for line in lines if (event := json.loads(line))["event"] == "end"]
+    lines = journal.read_text(encoding="utf-8", errors="replace").splitlines() if journal.is_file() else []
+    events = []
+    for line in lines:
+        with contextlib.suppress(json.JSONDecodeError):  # a kill can leave half a line, which tells nothing
+            events.append(json.loads(line))
+    return [event for event in events if event["event"] == "end"]
 
 
 def _keys(folder: Path) -> dict[str, str]:
