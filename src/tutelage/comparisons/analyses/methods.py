@@ -116,7 +116,8 @@ def _notes(settings: ComparisonSettings, rows: Rows) -> list[str]:
     notes.append("The untrained is the last row of one, or else a row's own student before its first round.")
     notes.append(
         "Requests, replies, tokens, price and seconds are those that a row would have taken alone, but for tokens and "
-        "price of cached replies; what rows share was done and paid once. STaR's and untrained rows ask no teacher."
+        "price of cached replies; what rows share was done and paid once. Rows of STaR, of "
+        "answers only and of the untrained student ask no teacher."
     )
     sources = {f"{row.name}: {METHODS[row.method].source}" for row in settings.rows}
     notes.append("Sources: " + "; ".join(sorted(sources)) + ".")
