@@ -90,3 +90,4 @@ def test_a_table_of_scores_needs_a_judge(write: Write, tmp_path: Path) -> None:
     settings, path = write([("plain", "untrained", [])], table="judge")
     with pytest.raises(RecipeError, match=r"\[judge\]"):
         compare(settings, path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()  # before hours of runs

@@ -17,7 +17,7 @@ from tutelage.comparisons.compared import Compared
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import read_result
 from tutelage.comparisons.settings import ColumnSettings
-from tutelage.comparisons.sharing import taken_stages
+from tutelage.comparisons.sharing import stage_seconds, taken_stages
 from tutelage.errors import RecipeError, WorkspaceError
 from tutelage.rounds.study import study
 from tutelage.workspace import read_json
@@ -91,6 +91,8 @@ def check_tables(compared: Compared) -> None:
         name: [dict(zip(table.columns, [cell.value for cell in row], strict=True)) for row in table.rows]
         for name, table in tables.items()
     }
+    paid = tables["methods"].rows[4][tables["methods"].columns.index("teacher's price")]
+    assert paid.note == "without 4 cached replies"  # the row's own price is not 0
     multi, alone, one, *_ = values["feedback"]
     assert multi["requests"] == alone["requests"]
     assert (alone["accuracy, change"], one["requests"]) == (0.0, None)
@@ -150,6 +152,22 @@ def test_a_row_that_contradicts_its_method_is_refused_before_anything_runs(write
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (("b", "adapter", []), r"lora\.r=16"),
+        (("b", "star", ["lora.r=2", "lora.next_round=merged"]), "no adapter to merge"),
+    ],
+)
+def test_a_row_that_its_method_cannot_do_is_refused_before_anything_runs(
+    write: Write, tmp_path: Path, row: tuple[str, str, list[str]], words: str
+) -> None:
+    settings, path = write([("a", "distillation", []), row])
+    with pytest.raises(RecipeError, match=words):
+        compare(settings, path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_that_holds_something_else_is_left_alone(write: Write, tmp_path: Path) -> None:
     settings, path = write([("a", "untrained", [])])
     (tmp_path / "out").mkdir()
@@ -183,3 +201,21 @@ def test_the_tables_are_written_in_three_forms(write: Write, tmp_path: Path) -> 
     assert first["environment"]["packages"]["torch"]
     assert len(first["split"]["test"]) == 64
     assert (tmp_path / "out" / "comparison.toml").read_text() == path.read_text()
+
+
+def test_a_run_that_ends_sooner_takes_no_later_round_over(write: Write, tmp_path: Path) -> None:
+    rows = [("long", "distillation", ["rounds.patience=9"]), ("short", "distillation", ["rounds.patience=1"])]
+    settings, path = write(rows)
+    compare(settings, path, tmp_path / "out")
+    long, short = (tmp_path / "out" / "runs" / name / "seed-1" for name in ("long", "short"))
+    found = read_result(short, "short", "", 1, "distillation")
+    assert read_json(short / "outcome.json")["last_round"] == found.rounds[-1].number == 1
+    assert 2 * found.steps == read_result(long, "long", "", 1, "distillation").steps
+    assert found.teacher.requests == 4
+    assert taken(short) == {"evaluation 0", "exam 1", "mistakes 1", "feedback 1", "lesson 1", "study 1", "evaluation 1"}
+
+
+def test_half_a_line_that_a_kill_left_in_a_journal_tells_nothing(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.jsonl"
+    journal.write_text('{"event": "end", "round": 1, "stage": "exam", "seconds": 2.5}\n{"event": "end", "rou')
+    assert stage_seconds(journal) == {(1, "exam"): 2.5}

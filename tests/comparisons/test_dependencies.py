@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,19 @@ def test_what_a_method_does_its_own_way_is_no_other_ones(run: Run) -> None:
     assert {name for name in ours if ours[name] == keys["star"].get(name)} == {"evaluation 0"}
     assert not {name for name in ours if ours[name] == keys["answers"].get(name)}
     assert named(stage_keys(run, replace(METHODS["cot"], name="other")))["lesson 1"] != keys["cot"]["lesson 1"]
+
+
+def test_files_of_the_same_name_are_not_the_same(run: Run, recipe: Path, tmp_path: Path) -> None:
+    said = tmp_path / "said.jsonl"
+    said.write_text('{"question": "q", "rationale": "r"}\n')
+    model = tmp_path / "model"
+    shutil.copytree(run.recipe.student.model, model)
+    names = ["teacher.kind=recorded", f"teacher.files=['{said}']", f"student.model={model}"]
+    now = Run(run.workspace, read_recipe(recipe, names))
+    keys = [named(stage_keys(now, METHODS["distillation"]))]
+    said.write_text('{"question": "q", "rationale": "s"}\n')
+    keys.append(named(stage_keys(now, METHODS["distillation"])))
+    (model / "config.json").write_text((model / "config.json").read_text() + "\n")  # trained anew, say
+    keys.append(named(stage_keys(now, METHODS["distillation"])))
+    apart = [{name for name in ALL if one[name] != other[name]} for one, other in pairwise(keys)]
+    assert apart == [{"feedback 1", "lesson 1", *LEARNED}, ALL]

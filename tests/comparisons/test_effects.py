@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from scipy.stats import binomtest
 
+from tests.comparisons.conftest import Write
+from tutelage.comparisons.analyses import ANALYSES
+from tutelage.comparisons.compared import Compared
 from tutelage.comparisons.effects import accuracy_cell, effect, effect_cells, mean_cell, p_text, round_cell
 from tutelage.comparisons.results import RoundResult, RunResult, TeacherUse
 from tutelage.comparisons.table import Cell
@@ -37,6 +42,18 @@ def test_several_seeds_take_twice_the_median_p_value() -> None:
     assert cell.note.startswith("± 30.1, p = ")
 
 
+def test_a_seed_that_goes_the_other_way_is_no_evidence() -> None:
+    up, down = (ALL_WRONG, MANY_RIGHT), (FEW_RIGHT, ALL_WRONG)
+    found = effect([up[0], down[0]], [up[1], down[1]])
+    assert found is not None
+    assert found.difference > 0
+    assert found.p_value == 1.0  # half the seeds lost, however surely the others won
+    lost = {str(place): True for place in range(20)}
+    undecided = effect([ALL_WRONG, lost], [lost, ALL_WRONG])
+    assert undecided is not None
+    assert (undecided.difference, undecided.p_value) == (0.0, 1.0)
+
+
 def test_a_family_is_corrected_together() -> None:
     once = effect([ALL_WRONG], [{str(place): place < 6 for place in range(20)}])  # p = 0.03
     assert [cell.mark for cell in effect_cells([once])] == [""]
@@ -60,7 +77,9 @@ def test_one_seed_has_an_interval_and_several_have_a_spread() -> None:
     one, two = kept(0.25, 1), kept(0.75, 2)
     assert accuracy_cell([one]) == Cell(25.0, (12.5, 37.5))
     both = accuracy_cell([one, two])
-    assert (both.value, both.interval, both.note) == (50.0, None, "± 35.4")
+    assert (both.value, both.note) == (50.0, "± 35.4")
+    ten_of_twenty = binomtest(10, 20).proportion_ci(method="wilson")
+    assert both.interval == pytest.approx((100 * ten_of_twenty.low, 100 * ten_of_twenty.high))  # not 20 of 40
     assert accuracy_cell([one, two], 1) == both
     assert accuracy_cell([one, two], 2) == Cell()
     assert round_cell([one, two], 1, lambda found: found.lm_loss, 3) == Cell(0.5, digits=3)
@@ -76,3 +95,21 @@ def test_means_over_seeds() -> None:
 
 def test_p_values_have_two_digits() -> None:
     assert [p_text(value) for value in (0.0004, 0.0123, 0.5, 1.0)] == ["p < 0.001", "p = 0.012", "p = 0.5", "p = 1"]
+
+
+def test_all_rows_of_a_table_of_rounds_are_corrected_together(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    better = {str(place): place < 6 for place in range(20)}  # p = 0.03 against all wrong
+    monkeypatch.setattr(RunResult, "right", lambda _self, number: better if number else ALL_WRONG)
+
+    def marks(names: list[str]) -> list[str]:
+        settings, _ = write([(name, "distillation", []) for name in names], table="rounds")
+        run = kept(0.3, 1)
+        rounds = (replace(run.rounds[0], number=0), run.rounds[0])
+        found = tuple(replace(run, row=name, rounds=rounds) for name in names)
+        [table] = ANALYSES["rounds"](Compared(settings, tmp_path, found), None)
+        return [row[table.columns.index("over the round before")].mark for row in table.rows]
+
+    assert marks(["a"]) == ["", ""]
+    assert marks(["a", "b"]) == ["", "n.s.", "", "n.s."]

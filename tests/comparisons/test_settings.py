@@ -36,6 +36,16 @@ ROW = '[[rows]]\nname = "a"\nmethod = "distillation"\n'
             'title = "T"\ntable = "methods"\nrecipe = "r"\nfair = "steps"\n' + ROW.replace("distillation", "cot"),
             "fair needs a reference",
         ),
+        (
+            'title = "T"\ntable = "methods"\nrecipe = "r"\nfair = "steps"\nreference = "a"\n'
+            + ROW.replace("distillation", "untrained"),
+            "the reference row 'a' trains no student",
+        ),
+        (
+            'title = "T"\ntable = "methods"\nrecipe = "r"\nfair = "teacher"\nreference = "a"\n'
+            + ROW.replace("distillation", "star"),
+            "the reference row 'a' learns from no teacher",
+        ),
         ("title = ", "not valid TOML"),
     ],
 )

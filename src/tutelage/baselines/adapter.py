@@ -8,13 +8,18 @@ from __future__ import annotations
 from tutelage.baselines.cot import DECIDES, STAGES
 from tutelage.baselines.method import Method
 from tutelage.baselines.one_pass import lesson_of_one_pass, one_pass
+from tutelage.config import Recipe
 from tutelage.errors import RecipeError
 from tutelage.rounds.run import Run
 
 
-def _play(run: Run) -> None:
-    if run.recipe.lora is None:
+def _check(recipe: Recipe) -> None:
+    if recipe.lora is None:
         raise RecipeError('The method "adapter" trains low-rank adapters: say which by an override, such as lora.r=16.')
+
+
+def _play(run: Run) -> None:
+    _check(run.recipe)
     one_pass(run, lesson_of_one_pass)
 
 
@@ -26,4 +31,5 @@ METHOD = Method(
     stages=STAGES,
     own=frozenset(("lesson",)),
     one_pass=True,
+    check=_check,
 )

@@ -6,11 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from tutelage.config import Recipe
 from tutelage.rounds.run import Run
 
 Stage = Literal["exam", "mistakes", "feedback", "lesson", "study", "evaluation"]
 
 ALL: frozenset[Stage] = frozenset(("exam", "mistakes", "feedback", "lesson", "study", "evaluation"))
+
+
+def _takes_any(_recipe: Recipe) -> None:
+    """Most methods do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,7 @@ class Method:
         way than a round's.
     asks: whether it learns from a teacher. trains: whether there is a student to train. one_pass: whether it trains in
         one round alone. restarts: whether each round begins with the untrained student.
+    check: raises a RecipeError for a recipe that the method cannot do, before anything is run.
     """
 
     name: str
@@ -36,3 +42,4 @@ class Method:
     trains: bool = True
     one_pass: bool = False
     restarts: bool = False
+    check: Callable[[Recipe], None] = _takes_any

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tutelage.baselines.method import ALL, Method
+from tutelage.config import Recipe
 from tutelage.errors import RecipeError
 from tutelage.prompts import REASONING, SEPARATOR, hint_text, mentions_prompt, question_text, solution_text
 from tutelage.records import Attempt, Correction, Demonstration, Question, Triplet, Verdict
@@ -32,11 +33,15 @@ OWN = "the student itself"
 HINTED = "the student itself, given the hint"
 
 
-def _play(run: Run) -> None:
-    if run.recipe.lora is not None and run.recipe.lora.next_round == "merged":
+def _check(recipe: Recipe) -> None:
+    if recipe.lora is not None and recipe.lora.next_round == "merged":
         raise RecipeError(
             'STaR trains each round anew: there is no adapter to merge. Take lora.next_round="same adapter".'
         )
+
+
+def _play(run: Run) -> None:
+    _check(run.recipe)
     timed(run, 0, "evaluation", lambda: evaluate(run, 0))
     number, decision = 0, decision_after(run, 0)
     while decision.reason is None:
@@ -153,4 +158,5 @@ METHOD = Method(
     own=frozenset(("exam", "mistakes", "feedback", "lesson", "study")),
     asks=False,
     restarts=True,
+    check=_check,
 )

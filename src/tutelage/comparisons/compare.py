@@ -22,7 +22,7 @@ from tutelage.comparisons.fairness import fair_overrides
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RunResult, is_finished, read_result
 from tutelage.comparisons.settings import ColumnSettings, ComparisonSettings, RowSettings, folder_name
-from tutelage.comparisons.sharing import KEYS, find_untrained, take_over
+from tutelage.comparisons.sharing import KEYS, find_untrained, share
 from tutelage.comparisons.table import Table, write_tables
 from tutelage.config import OpenAITeacherSettings, Recipe
 from tutelage.errors import RecipeError, WorkspaceError
@@ -30,6 +30,7 @@ from tutelage.progress import say
 from tutelage.recipes import read_recipe, with_absolute_paths
 from tutelage.rounds.cast import build_spending, build_teacher
 from tutelage.rounds.run import CHANGEABLE, Run, open_run, start_run
+from tutelage.student.lora import check_packages
 from tutelage.workspace import Workspace, read_json, write_json, write_text
 
 
@@ -85,14 +86,30 @@ def compare(
 
 
 def _check_all(settings: ComparisonSettings, jobs: Sequence[Job], given: Given, folder: Path) -> None:
-    """Has what is wrong with a recipe or a teacher show now, and not after hours of the rows before."""
+    """Has what is wrong with a recipe, a teacher or the judge show now, and not after hours of the rows before."""
     checked: list[object] = []
+    if settings.table == "judge":
+        _check_judge(settings, recipe_of(settings, jobs[0], given, folder, None))
     for job in jobs:
         recipe = recipe_of(settings, job, given, folder, None)
+        METHODS[job.row.method].check(recipe)
+        if recipe.lora is not None:
+            check_packages(recipe.lora)
         if METHODS[job.row.method].asks and recipe.teacher not in checked and not is_finished(job.folder):
             build_teacher(recipe)
             build_spending(recipe)
             checked.append(recipe.teacher)
+
+
+def _check_judge(settings: ComparisonSettings, recipe: Recipe) -> None:
+    if settings.judge is None:
+        raise RecipeError(
+            'A comparison with table = "judge" needs a [judge] section, with the keys of a recipe\'s [teacher]: kind '
+            '"openai" or "local", and a model.'
+        )
+    recipe = recipe.model_copy(update={"teacher": settings.judge})
+    build_teacher(recipe)
+    build_spending(recipe)
 
 
 def plan(settings: ComparisonSettings, folder: Path) -> list[Job]:
@@ -163,8 +180,8 @@ def _begin(settings: ComparisonSettings, source: Path, folder: Path, given: Give
             )
     elif folder.exists() and any(folder.iterdir()):
         raise WorkspaceError(f"{folder} is in use already, and holds no comparison. Name another with --out.")
+    write_json(path, now)  # first: without it the folder would pass for something else
     write_text(folder / "comparison.toml", source.read_text(encoding="utf-8"))
-    write_json(path, now)
 
 
 def _differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
@@ -187,9 +204,7 @@ def _play(settings: ComparisonSettings, job: Job, given: Given, folder: Path, re
     else:
         run = start_run(recipe, job.folder, find_untrained(recipe, neighbours))
     try:
-        taken = take_over(run, method, neighbours)
-        if taken:
-            say(f"Taken over from other runs: {', '.join(f'{one.stage} {one.round}' for one in taken)}")
+        share(run, method, neighbours)
         method.play(run)
     finally:
         run.workspace.release()

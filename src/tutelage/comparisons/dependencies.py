@@ -13,7 +13,8 @@
 The seed is part of all of them. "How the student is asked" is [prompt] and the student's demonstrations. Data count by their contents, not by where
 they came from. Keys that change no result (how many at a time, addresses, keys, caps) are left out by name, so that a
 key nobody thought of keeps runs apart. A stage that a method does in a way of its own has the method's name in its
-hash, and so has all that follows from it.
+hash, and so has all that follows from it. Local files of a student or a teacher may be others under the same name:
+those of a model count by their sizes and times, recordings by their contents.
 """  # noqa: E501 - a table
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from typing import Any
 
 import tutelage
 from tutelage.baselines import Method, Stage
-from tutelage.config import Recipe
+from tutelage.config import LocalTeacherSettings, Recipe, RecordedTeacherSettings
+from tutelage.errors import DataError
+from tutelage.rounds.cast import find_files
 from tutelage.rounds.run import Run
 from tutelage.workspace import Round, read_json
 
@@ -90,6 +93,7 @@ class _Keys:
         prompt = _without(self._parts["prompt"], {"demonstrations", "feedback_demonstrations", "count"})
         self._asked = [prompt, demonstrations["student"]]
         self._to_teacher = demonstrations["teacher"]
+        self._teacher_files = _teacher_files(run.recipe)
 
     def add(self, stage: Stage, number: int, parts: Sequence[object]) -> None:
         self.found[number, stage] = _hash(stage, number, self._own.get(stage), self._recipe.seed, parts)
@@ -111,12 +115,11 @@ class _Keys:
     def feedback(self, number: int) -> Sequence[object]:
         recipe = self._recipe
         teacher = _without(self._parts["teacher"], _TEACHER_FREE | ({"feedback"} if number == 1 else set()))
-        recorded = str(recipe.task.data) if recipe.teacher.kind == "recorded" else None
         limit = min(recipe.exam.max_new_tokens, recipe.evaluation.max_new_tokens)
         # A method whose feedback is its own, such as STaR, sees the student's answers from the first round on.
         shown = self.found[number, "mistakes"] if number > 1 or "feedback" in self._own else None
         tokenizer = self._parts["student"]
-        return self._questions["train"], teacher, recorded, self._to_teacher, tokenizer, limit, shown
+        return self._questions["train"], teacher, self._teacher_files, self._to_teacher, tokenizer, limit, shown
 
     def lesson(self, number: int) -> Sequence[object]:
         first = 1 if self._recipe.rounds.data == "all rounds" else number
@@ -134,7 +137,27 @@ def _sections(recipe: Recipe) -> dict[str, Any]:
     """The recipe's sections by name; all that this module does not name as one."""
     table = recipe.model_dump(mode="json", by_alias=True)
     rest = {name: value for name, value in table.items() if name not in _NAMED}
+    table["student"]["files"] = _local_files(Path(recipe.student.model).expanduser())
     return {**{name: table[name] for name in _NAMED}, "rest": rest}
+
+
+def _local_files(model: Path) -> list[object]:
+    """What tells a student's files from others of the same names: it may be trained or downloaded anew in its place."""
+    files = sorted(path for path in model.iterdir() if path.is_file()) if model.is_dir() else [model]
+    return [(file.name, (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files if file.is_file()]
+
+
+def _teacher_files(recipe: Recipe) -> Sequence[object] | None:
+    """Those of a local model, or the hashes of recordings; none need be there for a method that asks nobody."""
+    if isinstance(recipe.teacher, LocalTeacherSettings):
+        return _local_files(Path(recipe.teacher.model).expanduser())
+    if not isinstance(recipe.teacher, RecordedTeacherSettings):
+        return None
+    try:
+        files = find_files(recipe.teacher.files, recipe.task.data)
+    except DataError:
+        return None
+    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
 
 
 def _without(section: Mapping[str, Any], names: set[str]) -> dict[str, Any]:

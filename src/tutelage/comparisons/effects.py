@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import NormalDist, median
 
 from tutelage.comparisons.results import RoundResult, RunResult
 from tutelage.comparisons.table import NOT_SIGNIFICANT, Cell
@@ -18,7 +19,8 @@ class Effect:
     """Second minus first. difference: the seeds' mean, a fraction of 1. pairs: one test a seed.
 
     p_value: of all seeds together, as twice the median of theirs. That holds however much they hang together, as they
-    do where every seed answers the same test questions. Source: Meinshausen, Meier & Bühlmann 2009, section 3.
+    do where every seed answers the same test questions. Source: Meinshausen, Meier & Bühlmann 2009, section 3. A seed
+    that goes against the mean counts with p = 1: it is no evidence for what the mean says.
     """
 
     difference: float
@@ -41,9 +43,10 @@ def effect(first: Sequence[Right | None], second: Sequence[Right | None]) -> Eff
         if before is None or after is None or not common:
             return None
         pairs.append(mcnemar({one: before[one] for one in common}, {one: after[one] for one in common}))
-    p_values = [pair.p_value for pair in pairs]
-    together = p_values[0] if len(pairs) == 1 else min(1.0, 2 * median(p_values))
-    return Effect(spread([pair.difference for pair in pairs]).mean, together, tuple(pairs))
+    mean = spread([pair.difference for pair in pairs]).mean
+    p_values = [pair.p_value if pair.difference * mean > 0 else 1.0 for pair in pairs]
+    together = pairs[0].p_value if len(pairs) == 1 else min(1.0, 2 * median(p_values))
+    return Effect(mean, together, tuple(pairs))
 
 
 def effect_cells(effects: Sequence[Effect | None]) -> list[Cell]:
@@ -69,7 +72,8 @@ def p_text(p_value: float) -> str:
 def accuracy_cell(results: Sequence[RunResult], number: int | None = None) -> Cell:
     """The accuracy in percent of a row's runs after a round; None: of the student each kept.
 
-    One seed: with Wilson's interval. Several: the mean and the standard deviation.
+    One seed: with Wilson's interval. Several: the mean and the standard deviation, and Wilson's interval of the mean on
+    as many questions as one seed has: the same ones answered again are no further questions.
     """
     scores = [
         one.score if number is None else None if (found := one.round(number)) is None else found.test for one in results
@@ -82,7 +86,18 @@ def accuracy_cell(results: Sequence[RunResult], number: int | None = None) -> Ce
         low, high = whole[0].interval
         return Cell(100 * whole[0].accuracy, (100 * low, 100 * high), note=note)
     over = spread([100 * score.accuracy for score in whole])
-    return Cell(over.mean, note=f"± {over.deviation or 0:.1f}" + (f"; {note}" if note else ""))
+    low, high = wilson(over.mean / 100, min(score.total for score in whole))
+    return Cell(over.mean, (100 * low, 100 * high), note=f"± {over.deviation or 0:.1f}" + (f"; {note}" if note else ""))
+
+
+def wilson(share: float, total: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share that need be no whole number of questions. Source: Wilson 1927."""
+    if total == 0:
+        return 0.0, 1.0
+    square = NormalDist().inv_cdf(1 - ALPHA / 2) ** 2
+    middle = share + square / (2 * total)
+    half = math.sqrt(square * (share * (1 - share) / total + square / (4 * total * total)))
+    return (middle - half) / (1 + square / total), (middle + half) / (1 + square / total)
 
 
 def mean_cell(values: Sequence[float | None], digits: int = 1, scale: float = 1.0) -> Cell:
@@ -113,8 +128,9 @@ _DIFFERENCES = (
     f"by Holm's method over the column. {NOT_SIGNIFICANT}: not significant at {ALPHA}; no gain."
 )
 _SEVERAL_SEEDS = (
-    "Over several seeds: means, ± the standard deviation; a p-value is twice the median of the seeds'. Replies that a "
-    "paid teacher gave for one seed are not asked for again for another, so ± says nothing of its variance."
+    "Over several seeds: means, ± the standard deviation; an accuracy's interval is the mean's on as many questions as "
+    "one seed has; a p-value is twice the median of the seeds', where one that goes the other way counts as 1. Replies "
+    "that a paid teacher gave for one seed are not asked for again for another, so ± says nothing of its variance."
 )
 
 

@@ -93,6 +93,11 @@ class ComparisonSettings(Section):
             raise ValueError(f"reference names no row: {self.reference!r}")
         if self.fair is not None and self.reference_row() is None:
             raise ValueError('fair needs a reference: a row with the method "distillation", or reference = NAME')
+        if self.fair is not None and (row := self.reference_row()) is not None:
+            method = METHODS[row.method]
+            if not (method.trains and (method.asks or self.fair == "steps")):
+                what = "trains no student" if self.fair == "steps" else "learns from no teacher"
+                raise ValueError(f'the reference row {row.name!r} {what}, and so fair = "{self.fair}" cannot go by it')
         return self
 
     def reference_row(self) -> RowSettings | None:

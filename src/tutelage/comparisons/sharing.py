@@ -6,6 +6,7 @@ its teacher's calls copied from the other's ledger, and its seconds noted in the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from typing import Any
 from tutelage.baselines import Method
 from tutelage.comparisons.dependencies import Key, files_of, stage_keys, untrained_key
 from tutelage.config import Recipe
+from tutelage.progress import say
 from tutelage.rounds.run import Run
 from tutelage.teacher.books.copying import copy_round
 from tutelage.workspace import Workspace, read_json, write_atomically, write_json
@@ -43,8 +45,12 @@ def find_untrained(recipe: Recipe, neighbours: Iterable[Path]) -> Path | None:
     return None
 
 
-def take_over(run: Run, method: Method, neighbours: Iterable[Path]) -> list[Taken]:
-    """Takes all stages that are finished in one of the other runs and not in this one; writes this run's hashes."""
+def share(run: Run, method: Method, neighbours: Iterable[Path]) -> None:
+    """Has a run take each stage, when it comes to it, from one of the other runs that has finished it.
+
+    Not before: where this run ends by a plateau, another may have gone on, and its later rounds are none of this one's.
+    Writes this run's hashes.
+    """
     keys = stage_keys(run, method)
     untrained = untrained_key(run.recipe)
     folder = run.workspace.folder
@@ -52,7 +58,14 @@ def take_over(run: Run, method: Method, neighbours: Iterable[Path]) -> list[Take
     write_json(folder / KEYS, {"untrained": untrained, **{_name(key): value for key, value in keys.items()}})
     if (same := find_untrained(run.recipe, others)) is not None:
         _link(same, run.round(0).student)
-    return [taken for key, value in keys.items() if (taken := _take(run, key, value, others)) is not None]
+    named = {_name(key): (key, value) for key, value in keys.items()}
+
+    def before_stage(number: int, stage: str) -> None:
+        found = named.get(f"{number} {stage}")
+        if found is not None and (taken := _take(run, *found, others)) is not None:
+            say(f"Taken over: {taken.stage} of round {taken.round}")
+
+    run.before_stage = before_stage
 
 
 def _take(run: Run, key: Key, value: str, others: Iterable[Path]) -> Taken | None:
@@ -89,8 +102,12 @@ def stage_seconds(journal: Path) -> dict[Key, float]:
 
 
 def _ends(journal: Path) -> list[dict[str, Any]]:
-    lines = journal.read_text(encoding="utf-8").splitlines() if journal.is_file() else []
-    return [event for line in lines if (event := json.loads(line))["event"] == "end"]
+    lines = journal.read_text(encoding="utf-8", errors="replace").splitlines() if journal.is_file() else []
+    events = []
+    for line in lines:
+        with contextlib.suppress(json.JSONDecodeError):  # a kill can leave half a line, which tells nothing
+            events.append(json.loads(line))
+    return [event for event in events if event["event"] == "end"]
 
 
 def _keys(folder: Path) -> dict[str, str]:

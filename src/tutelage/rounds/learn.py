@@ -122,6 +122,8 @@ def delete_students(run: Run, last: int, best: int) -> None:
 
 def timed(run: Run, number: int, stage: str, work: Callable[[], Result]) -> Result:
     """Does a stage and notes its seconds in the journal."""
+    if run.before_stage is not None:
+        run.before_stage(number, stage)
     began = time.monotonic()
     run.workspace.note("begin", round=number, stage=stage, ranks=world_size())
     result = work()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -37,10 +37,14 @@ from tutelage.workspace import (
 
 @dataclass
 class Run:
-    """An open run folder, locked by this process. The student is loaded when a stage first asks for it."""
+    """An open run folder, locked by this process. The student is loaded when a stage first asks for it.
+
+    before_stage: called with a round and the name of each of its stages before that is done, or skipped.
+    """
 
     workspace: Workspace
     recipe: Recipe
+    before_stage: Callable[[int, str], None] | None = field(default=None, repr=False)
     _student: tuple[int, Student] | None = field(default=None, repr=False)
 
     def round(self, number: int) -> Round:

@@ -51,6 +51,20 @@ def test_a_round_is_known_and_costs_what_it_did(tmp_path: Path) -> None:
         assert len(teacher.asked) == asked_before
 
 
+def test_a_round_that_was_cut_short_gets_what_it_lacks(tmp_path: Path) -> None:
+    teacher, asked = ScriptedTeacher(), [request(numbered(place)) for place in range(3)]
+    with Ledger(tmp_path / "there.sqlite") as there:
+        ask(teacher, asked, there)
+        told, replies = totals(there)[1], [there.reply(teacher, one) for one in asked]
+    with Ledger(tmp_path / "here.sqlite") as here:
+        ask(ScriptedTeacher(), asked[1:2], here)
+    for _ in range(2):
+        copy_round(tmp_path / "there.sqlite", tmp_path / "here.sqlite", 1)
+    with Ledger(tmp_path / "here.sqlite") as here:
+        assert totals(here)[1] == told  # one of its own and two of the other's
+        assert [here.reply(teacher, one) for one in asked] == replies
+
+
 def test_judgements_stay_where_they_are(tmp_path: Path) -> None:
     judged = [replace(request(numbered(place)), kind="judgement") for place in range(3)]
     with Ledger(tmp_path / "there.sqlite") as there:

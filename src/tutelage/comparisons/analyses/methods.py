@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from tutelage.baselines import METHODS
@@ -84,10 +85,21 @@ def _costs(rows: Rows) -> dict[str, list[Cell]]:
     return {
         "requests": cells(lambda one: one.teacher.requests),
         "replies": cells(lambda one: one.teacher.replies),
-        "teacher's tokens": cells(lambda one: one.teacher.tokens),
-        "teacher's price": cells(lambda one: None if one.teacher.cost is None else float(one.teacher.cost), 4),
+        "teacher's tokens": _paid(rows, cells(lambda one: one.teacher.tokens)),
+        "teacher's price": _paid(
+            rows, cells(lambda one: None if one.teacher.cost is None else float(one.teacher.cost), 4)
+        ),
         "seconds": cells(lambda one: one.seconds),
     }
+
+
+def _paid(rows: Rows, cells: Sequence[Cell]) -> list[Cell]:
+    """What a row had from the cache cost it nothing here, and would have alone: its cells say so."""
+    cached = [sum(one.teacher.from_cache for one in results) for results in rows]
+    return [
+        replace(cell, note=f"without {count:,} cached replies") if count else cell
+        for cell, count in zip(cells, cached, strict=True)
+    ]
 
 
 _FAIR = {
@@ -103,8 +115,9 @@ def _notes(settings: ComparisonSettings, rows: Rows) -> list[str]:
     notes = [*legend(len(settings.seeds)), _FAIR[settings.fair].format("" if reference is None else reference.name)]
     notes.append("The untrained is the last row of one, or else a row's own student before its first round.")
     notes.append(
-        "Requests, replies, tokens, price and seconds are those that a row would have taken alone; what rows share was "
-        "done and paid once. STaR's and untrained rows ask no teacher."
+        "Requests, replies, tokens, price and seconds are those that a row would have taken alone, but for tokens and "
+        "price of cached replies; what rows share was done and paid once. Rows of STaR, of "
+        "answers only and of the untrained student ask no teacher."
     )
     sources = {f"{row.name}: {METHODS[row.method].source}" for row in settings.rows}
     notes.append("Sources: " + "; ".join(sorted(sources)) + ".")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 from tutelage.comparisons.compared import Compared
-from tutelage.comparisons.effects import accuracy_cell, effect, effect_cells, legend, round_cell
+from tutelage.comparisons.effects import Effect, accuracy_cell, effect, effect_cells, legend, round_cell
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RunResult
 from tutelage.comparisons.table import Cell, Table
@@ -18,13 +18,13 @@ _NAMES = ("initial", "1st", "2nd", "3rd")
 def analyse(compared: Compared, paper: Paper | None) -> Sequence[Table]:
     """One line a round of each row: its samples, the exam that followed it, its accuracy, and its gain."""
     settings = compared.settings
+    grid = [(column, row, compared.of(row.name, column)) for column in settings.columns for row in settings.rows]
+    gains = iter(effect_cells([gain for _, _, results in grid for gain in _gains(results)]))
     lines: list[tuple[Cell, ...]] = []
-    for column in settings.columns:
-        for row in settings.rows:
-            results = compared.of(row.name, column)
-            name = ", ".join(part for part in (row.name, column.name) if part)
-            theirs = None if paper is None else paper.row("table_5", task=column.paper or settings.paper)
-            lines += [(Cell(name), *line) for line in _lines(results, paper is not None, theirs)]
+    for column, row, results in grid:
+        name = ", ".join(part for part in (row.name, column.name) if part)
+        theirs = None if paper is None else paper.row("table_5", task=column.paper or settings.paper)
+        lines += [(Cell(name), *line) for line in _lines(results, gains, paper is not None, theirs)]
     heading = ["row", "round", "training samples", "exam's error rate after it", "accuracy", "over the round before"]
     if paper is not None:
         heading += [f"the paper's {what}" for what in ("training samples", "error rate", "change in accuracy")]
@@ -36,20 +36,30 @@ def analyse(compared: Compared, paper: Paper | None) -> Sequence[Table]:
     return [Table("rounds", settings.title, tuple(heading), tuple(lines), notes)]
 
 
-def _lines(results: Sequence[RunResult], with_paper: bool, theirs: Any) -> list[tuple[Cell, ...]]:
-    last = min(one.rounds[-1].number for one in results)
-    right = [[one.right(number) for one in results] for number in range(last + 1)]
-    gains = [Cell(), *effect_cells([effect(before, after) for before, after in pairwise(right)])]
+def _last(results: Sequence[RunResult]) -> int:
+    return min(one.rounds[-1].number for one in results)
+
+
+def _gains(results: Sequence[RunResult]) -> list[Effect | None]:
+    """Of each round over the one before; the first has none."""
+    right = [[one.right(number) for one in results] for number in range(_last(results) + 1)]
+    return [None, *(effect(before, after) for before, after in pairwise(right))]
+
+
+def _lines(
+    results: Sequence[RunResult], gains: Iterator[Cell], with_paper: bool, theirs: Any
+) -> list[tuple[Cell, ...]]:
+    """gains: all rows', in order, since they are corrected together; this row's are taken from it."""
     return [
         (
             Cell(_NAMES[number] if number < len(_NAMES) else f"{number}th"),
             round_cell(results, number, lambda one: one.samples),
             round_cell(results, number + 1, lambda one: one.error_rate, 1, scale=100),
             accuracy_cell(results, number),
-            gains[number],
+            next(gains),
             *(_their_cells(theirs, number) if with_paper else ()),
         )
-        for number in range(last + 1)
+        for number in range(_last(results) + 1)
     ]
 
 

@@ -15,34 +15,37 @@ _CALL = (
 def copy_round(source: Path, target: Path, number: int) -> None:
     """Adds a round's finished calls for feedback, with their samples, to the ledger at `target`, in one transaction.
 
-    They count there as they do at `source`, towards a cap, too. Does nothing if `target` has such calls of the round.
+    They count there as they do at `source`, towards a cap, too. Of a round that `target` has begun itself only calls
+    are added that brought samples which it lacks.
     Raises: WorkspaceError if either cannot be read, or `target` not written.
     """
     Ledger(source).close()  # checks that it is one
     with Ledger(target) as ledger:
-        if ledger.rows("SELECT 1 FROM calls WHERE round = ? AND kind = 'feedback' LIMIT 1", (number,)):
-            return
+        begun = ledger.rows("SELECT 1 FROM calls WHERE round = ? AND kind = 'feedback' LIMIT 1", (number,))
+        ((first,),) = ledger.rows("SELECT coalesce(max(id), 0) FROM calls")
+        values = {"round": number, "begun": len(begun), "first": first}
         ledger.change("ATTACH DATABASE ? AS other", (str(source),))
         try:
-            ledger.change_together([(statement, {"round": number}) for statement in _STATEMENTS])
+            ledger.change_together([(statement, values) for statement in _STATEMENTS])
         finally:
             ledger.change("DETACH DATABASE other")
 
 
-_OF_ROUND = (
-    "FROM other.calls AS calls WHERE calls.round = :round AND calls.kind = 'feedback' AND calls.ended IS NOT NULL"
-)
-_FIRST = "(SELECT coalesce(max(id), 0) FROM main.calls WHERE round != :round OR kind != 'feedback')"
-"""Calls keep their order behind those that are there already: number 5 there is number FIRST + 5 here."""
+# Calls keep their order behind those that are there already: number 5 there is number :first + 5 here.
 # ruff: noqa: S608 - nothing in these comes from outside
+_OF_ROUND = (
+    "FROM other.calls AS calls WHERE calls.round = :round AND calls.kind = 'feedback' AND calls.ended IS NOT NULL "
+    "AND (NOT :begun OR calls.id IN "
+    "(SELECT call FROM other.samples WHERE key NOT IN (SELECT key FROM main.samples)))"
+)
 _STATEMENTS = (
     f"INSERT OR IGNORE INTO main.prompts SELECT * FROM other.prompts WHERE id IN (SELECT calls.prompt {_OF_ROUND})",
     "INSERT OR IGNORE INTO main.teachers (name, identity) SELECT name, identity FROM other.teachers "
     f"WHERE id IN (SELECT calls.teacher {_OF_ROUND})",
-    f"INSERT INTO main.calls (id, teacher, round, {_CALL}) SELECT {_FIRST} + calls.id, "
+    f"INSERT INTO main.calls (id, teacher, round, {_CALL}) SELECT :first + calls.id, "
     "(SELECT here.id FROM main.teachers AS here JOIN other.teachers AS there ON here.identity = there.identity "
     f"WHERE there.id = calls.teacher), calls.round, {_CALL} {_OF_ROUND}",
     "INSERT OR IGNORE INTO main.samples (key, call, place, kind, text, finish_reason, thinking) "
-    f"SELECT key, {_FIRST} + call, place, kind, text, finish_reason, thinking FROM other.samples "
+    "SELECT key, :first + call, place, kind, text, finish_reason, thinking FROM other.samples "
     f"WHERE call IN (SELECT calls.id {_OF_ROUND})",
 )
