@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.comparisons.conftest import Write
+from tests.openai_server import OpenAIServer
 from tests.tiny import make_model, make_tokenizer, save_model
 from tutelage.comparisons.analyses import ANALYSES
 from tutelage.comparisons.compare import compare
@@ -15,7 +16,7 @@ from tutelage.comparisons.compared import Compared
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import read_result
 from tutelage.comparisons.settings import ColumnSettings, read_comparison
-from tutelage.errors import RecipeError
+from tutelage.errors import RecipeError, TeacherError
 from tutelage.student.model import Student
 
 PAPER = Paper(
@@ -86,7 +87,27 @@ def test_a_judge_scores_round_by_round_and_is_asked_once(
     assert compare(settings, path, tmp_path / "out", paper=paper) == [table]
 
 
-def test_a_table_of_scores_needs_a_judge(write: Write, tmp_path: Path) -> None:
+def test_the_same_answer_of_several_rows_is_judged_and_paid_once(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    _, path = write([("one", "untrained", []), ("two", "untrained", [])], table="judge")
+    with OpenAIServer() as server:
+        judge = f'[judge]\nkind = "openai"\nmodel = "m"\nbase_url = "{server.url}"\n'
+        path.write_text(f"{path.read_text()}\n{judge}")
+        [table] = compare(read_comparison(path, list(ANALYSES)), path, tmp_path / "out")
+        assert [row[table.columns.index("wrong answers")].value for row in table.rows] == [4, 4]
+        assert len(server.requests) == 4
+
+
+def test_a_table_of_scores_needs_a_judge_before_anything_runs(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings, path = write([("plain", "untrained", [])], table="judge")
     with pytest.raises(RecipeError, match=r"\[judge\]"):
         compare(settings, path, tmp_path / "out")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    path.write_text(f'{path.read_text()}\n[judge]\nkind = "openai"\nmodel = "m"\n')
+    with pytest.raises(TeacherError, match="OPENAI_API_KEY"):
+        compare(read_comparison(path, list(ANALYSES)), path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

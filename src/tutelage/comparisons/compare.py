@@ -17,6 +17,7 @@ from typing import Any
 
 from tutelage.baselines import METHODS
 from tutelage.comparisons.analyses import ANALYSES
+from tutelage.comparisons.analyses.judge import judge_of
 from tutelage.comparisons.compared import Compared
 from tutelage.comparisons.fairness import fair_overrides
 from tutelage.comparisons.paper import Paper
@@ -93,6 +94,10 @@ def _check_all(settings: ComparisonSettings, jobs: Sequence[Job], given: Given, 
             build_teacher(recipe)
             build_spending(recipe)
             checked.append(recipe.teacher)
+    if settings.table == "judge":
+        judging = recipe.model_copy(update={"teacher": judge_of(settings, folder)})
+        build_teacher(judging)
+        build_spending(judging)
 
 
 def plan(settings: ComparisonSettings, folder: Path) -> list[Job]:
