@@ -2,7 +2,7 @@
 
     COMPARISON/comparison.toml  comparison.json  journal.jsonl
     COMPARISON/runs/ROW/seed-1/      run folders as ever; with several columns runs/ROW/COLUMN/seed-1/
-    COMPARISON/results.json  table.md  table.csv  table.json
+    COMPARISON/results.json  table.md  table.csv  table.json  cost.md
 
 It resumes: the same call goes on, and runs that are finished are left as they are.
 """
@@ -19,17 +19,20 @@ from tutelage.baselines import METHODS
 from tutelage.comparisons.analyses import ANALYSES
 from tutelage.comparisons.analyses.judge import judge_of
 from tutelage.comparisons.compared import Compared
+from tutelage.comparisons.costs import cost_table
 from tutelage.comparisons.fairness import fair_overrides
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RunResult, is_finished, read_result
 from tutelage.comparisons.settings import ColumnSettings, ComparisonSettings, RowSettings, folder_name
 from tutelage.comparisons.sharing import KEYS, find_untrained, take_over
-from tutelage.comparisons.table import Table, write_tables
+from tutelage.comparisons.table import Table, to_markdown, write_tables
 from tutelage.config import OpenAITeacherSettings, Recipe
 from tutelage.errors import RecipeError, WorkspaceError
 from tutelage.progress import say
 from tutelage.recipes import read_recipe, with_absolute_paths
 from tutelage.rounds.cast import build_spending, build_teacher
+from tutelage.rounds.costs import RunCost, run_cost
+from tutelage.rounds.provenance import run_provenance
 from tutelage.rounds.run import CHANGEABLE, Run, open_run, start_run
 from tutelage.workspace import Workspace, read_json, write_json, write_text
 
@@ -222,9 +225,17 @@ def _conclude(
     order = {row.name: place for place, row in enumerate(settings.rows)}
     results = sorted(results, key=lambda one: order[one.row])
     found = [{**asdict(one), "folder": str(one.folder.relative_to(folder))} for one in results]
+    costs: list[tuple[RunResult, RunCost]] = []
     for one, result in zip(found, results, strict=True):
-        one["environment"] = read_json(Workspace(result.folder).environment)
-        one["split"] = read_json(Workspace(result.folder).split)["sha256_of_ids"]
+        run = open_run(result.folder, lock=False)
+        one["provenance"] = asdict(run_provenance(run))
+        one["split"] = read_json(run.workspace.split)["sha256_of_ids"]
+        if run.workspace.outcome.is_file():
+            cost = run_cost(run)
+            one["cost"] = asdict(cost)
+            costs += [(result, cost)] if METHODS[result.method].trains else []
+    if costs:
+        write_text(folder / "cost.md", to_markdown(cost_table(settings.title, costs)))
     write_text(folder / "results.json", json.dumps(found, indent=1, ensure_ascii=False, default=str) + "\n")
     tables = list(ANALYSES[settings.table](Compared(settings, folder, tuple(results)), paper))
     write_tables(folder, tables)

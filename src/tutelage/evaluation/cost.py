@@ -20,8 +20,8 @@ class TeacherCost:
     """What a teacher was asked for and paid. tokens: of prompts and replies; money: in the prices' unit, a decimal.
 
     Both are None where no call tells, and lower bounds where `unknown` calls do not. A teacher without a network behind
-    it costs no money. maybe_money: what may have been paid on top, at the worst. from_cache: replies that another run paid,
-    which are in none of these.
+    it costs no money. maybe_money: what may have been paid on top, at the worst. from_cache: replies that another run
+    paid, which are in none of these.
     """
 
     requests: int
