@@ -10,11 +10,11 @@ import pytest
 from tests.comparisons.conftest import Write
 from tests.openai_server import OpenAIServer
 from tests.tiny import make_model, make_tokenizer, save_model
-from tutelage.comparisons.analyses import ANALYSES
+from tutelage.comparisons.analyses import ANALYSES, transfer
 from tutelage.comparisons.compare import compare
 from tutelage.comparisons.compared import Compared
 from tutelage.comparisons.paper import Paper
-from tutelage.comparisons.results import read_result
+from tutelage.comparisons.results import RoundResult, RunResult, TeacherUse, read_result
 from tutelage.comparisons.settings import ColumnSettings, read_comparison
 from tutelage.errors import RecipeError, TeacherError
 from tutelage.student.model import Student
@@ -111,3 +111,13 @@ def test_a_table_of_scores_needs_a_judge_before_anything_runs(
     with pytest.raises(TeacherError, match="OPENAI_API_KEY"):
         compare(read_comparison(path, list(ANALYSES)), path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_first_student_that_was_deleted_leaves_its_line_out(tmp_path: Path) -> None:
+    rounds = tuple(RoundResult(number, None, None, None, None, None, None, 0, None, None) for number in range(4))
+    result = RunResult("a", "", 1, "distillation", tmp_path, 3, None, "", rounds, 0, 0, TeacherUse(), 1.0, ())
+    for number in (0, 1, 3):
+        (tmp_path / f"round-{number}" / "student").mkdir(parents=True)
+    assert transfer.rounds_of(result) == [0, 1, 3]
+    (tmp_path / "round-1" / "student").rmdir()  # as rounds.keep = "needed" does
+    assert transfer.rounds_of(result) == [0, 3]
