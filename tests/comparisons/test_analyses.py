@@ -121,3 +121,14 @@ def test_a_first_student_that_was_deleted_leaves_its_line_out(tmp_path: Path) ->
     assert transfer.rounds_of(result) == [0, 1, 3]
     (tmp_path / "round-1" / "student").rmdir()  # as rounds.keep = "needed" does
     assert transfer.rounds_of(result) == [0, 3]
+
+
+def test_rows_without_an_exam_or_a_lesson_have_cases_and_distances_too(write: Write, tmp_path: Path) -> None:
+    rows: list[tuple[str, str, list[str]]] = [("answers", "answers", []), ("star", "star", [])]  # star finds nothing
+    settings, path = write(rows, "rounds.limit=1", table="cases")
+    [table] = compare(settings, path, tmp_path / "out")
+    titles = ["Test, round 0 to 1: turned right", "Test, round 0 to 1: turned wrong"]
+    assert [(row[0].value, row[2].value) for row in table.rows] == [("answers", title) for title in titles]
+    results = tuple(read_result(tmp_path / "out" / "runs" / name / "seed-1", name, "", 1, how) for name, how, _ in rows)
+    tables = ANALYSES["reflection"](Compared(settings, tmp_path / "out", results), None)
+    assert [row[0].value for row in tables[0].rows] == ["answers", "star"]

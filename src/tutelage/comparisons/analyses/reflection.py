@@ -54,7 +54,8 @@ def _read(result: RunResult, same_seed: Sequence[RunResult]) -> Readings:
     first = open_run(same_seed[0].folder, lock=False)
     pairs: list[Triplet] = pick_pairs(unseen_pairs(first, "test", others=_answers(same_seed)), _PAIRS)
     run = open_run(result.folder, lock=False)
-    return represent(run, result.rounds[-1].number, pairs, folder, "test")[0]
+    last = max(one.number for one in result.rounds if run.round(one.number).student.is_dir())
+    return represent(run, last, pairs, folder, "test")[0]
 
 
 def _answers(results: Sequence[RunResult]) -> list[Attempt]:
