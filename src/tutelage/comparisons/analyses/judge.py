@@ -37,7 +37,8 @@ def analyse(compared: Compared, paper: Paper | None) -> Sequence[Table]:
                 name = ", ".join(part for part in (row.name, column.name) if part)
                 who = (Cell(name), Cell(str(result.seed)))
                 run = open_run(result.folder, lock=False)
-                for number in range(result.rounds[-1].number + 1):
+                answered = [one.number for one in result.rounds if run.round(one.number).answers.is_file()]
+                for number in answered:
                     found = judge_round(run, number, judge, _ANSWERS)
                     beside = _their_cells(theirs, number) if paper is not None else ()
                     lines.append((*who, Cell(str(number)), *_cells(found), *beside))
