@@ -17,15 +17,14 @@ from typing import Any
 
 from tutelage.baselines import METHODS
 from tutelage.comparisons.analyses import ANALYSES
-from tutelage.comparisons.analyses.judge import judge_of
 from tutelage.comparisons.compared import Compared
-from tutelage.comparisons.costs import cost_table
+from tutelage.comparisons.costs import write_costs
 from tutelage.comparisons.fairness import fair_overrides
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RunResult, is_finished, read_result
 from tutelage.comparisons.settings import ColumnSettings, ComparisonSettings, RowSettings, folder_name
 from tutelage.comparisons.sharing import KEYS, find_untrained, take_over
-from tutelage.comparisons.table import Table, to_markdown, write_tables
+from tutelage.comparisons.table import Table, write_tables
 from tutelage.config import OpenAITeacherSettings, Recipe
 from tutelage.errors import RecipeError, WorkspaceError
 from tutelage.progress import say
@@ -97,10 +96,6 @@ def _check_all(settings: ComparisonSettings, jobs: Sequence[Job], given: Given, 
             build_teacher(recipe)
             build_spending(recipe)
             checked.append(recipe.teacher)
-    if settings.table == "judge":
-        judging = recipe.model_copy(update={"teacher": judge_of(settings, folder)})
-        build_teacher(judging)
-        build_spending(judging)
 
 
 def plan(settings: ComparisonSettings, folder: Path) -> list[Job]:
@@ -235,7 +230,7 @@ def _conclude(
             one["cost"] = asdict(cost)
             costs += [(result, cost)] if METHODS[result.method].trains else []
     if costs:
-        write_text(folder / "cost.md", to_markdown(cost_table(settings.title, costs)))
+        write_costs(folder, settings.title, costs)
     write_text(folder / "results.json", json.dumps(found, indent=1, ensure_ascii=False, default=str) + "\n")
     tables = list(ANALYSES[settings.table](Compared(settings, folder, tuple(results)), paper))
     write_tables(folder, tables)

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from tutelage.comparisons.results import RunResult
-from tutelage.comparisons.table import NOT_SIGNIFICANT, Cell, Table
+from tutelage.comparisons.table import NOT_SIGNIFICANT, Cell, Table, to_markdown
 from tutelage.evaluation.significance import holm
 from tutelage.rounds.costs import RunCost
+from tutelage.workspace import write_text
 
 _ALPHA = 0.05
 _HEADING = (
     *("row", "column", "seed", "teacher's requests", "teacher's tokens", "teacher's price", "device's seconds"),
     *("points over its untrained student", "tokens a point", "price a point", "seconds a point"),
 )
+
+
+def write_costs(folder: Path, title: str, costs: Sequence[tuple[RunResult, RunCost]]) -> None:
+    """Writes cost.md into a comparison's folder."""
+    write_text(folder / "cost.md", to_markdown(cost_table(title, costs)))
 
 
 def cost_table(title: str, costs: Sequence[tuple[RunResult, RunCost]]) -> Table:
