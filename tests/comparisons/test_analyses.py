@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.comparisons.conftest import Write
+from tests.openai_server import OpenAIServer
 from tests.tiny import make_model, make_tokenizer, save_model
-from tutelage.comparisons.analyses import ANALYSES
+from tutelage.comparisons.analyses import ANALYSES, transfer
 from tutelage.comparisons.compare import compare
 from tutelage.comparisons.compared import Compared
 from tutelage.comparisons.paper import Paper
-from tutelage.comparisons.results import read_result
+from tutelage.comparisons.results import RoundResult, RunResult, TeacherUse, read_result
 from tutelage.comparisons.settings import ColumnSettings, read_comparison
 from tutelage.errors import RecipeError
 from tutelage.student.model import Student
@@ -84,6 +85,41 @@ def test_a_judge_scores_round_by_round_and_is_asked_once(
 
     monkeypatch.setattr("tutelage.rounds.judge.judge", no_judge)
     assert compare(settings, path, tmp_path / "out", paper=paper) == [table]
+
+
+def test_the_same_answer_of_several_rows_is_judged_and_paid_once(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    _, path = write([("one", "untrained", []), ("star", "star", [])], "rounds.limit=1", table="judge")
+    with OpenAIServer() as server:
+        judge = f'[judge]\nkind = "openai"\nmodel = "m"\nbase_url = "{server.url}"\n'
+        path.write_text(f"{path.read_text()}\n{judge}")
+        [table] = compare(read_comparison(path, list(ANALYSES)), path, tmp_path / "out")
+        # STaR finds nothing to study, so it has no answers but the untrained student's.
+        assert [row[table.columns.index("wrong answers")].value for row in table.rows] == [4, 4]
+        assert len(server.requests) == 4
+
+
+def test_a_first_student_that_was_deleted_leaves_its_line_out(tmp_path: Path) -> None:
+    rounds = tuple(RoundResult(number, None, None, None, None, None, None, 0, None, None) for number in range(4))
+    result = RunResult("a", "", 1, "distillation", tmp_path, 3, None, "", rounds, 0, 0, TeacherUse(), 1.0, ())
+    for number in (0, 1, 3):
+        (tmp_path / f"round-{number}" / "student").mkdir(parents=True)
+    assert transfer.rounds_of(result) == [0, 1, 3]
+    (tmp_path / "round-1" / "student").rmdir()  # as rounds.keep = "needed" does
+    assert transfer.rounds_of(result) == [0, 3]
+
+
+def test_rows_without_an_exam_or_a_lesson_have_cases_and_distances_too(write: Write, tmp_path: Path) -> None:
+    rows: list[tuple[str, str, list[str]]] = [("answers", "answers", []), ("star", "star", [])]  # star finds nothing
+    settings, path = write(rows, "rounds.limit=1", table="cases")
+    [table] = compare(settings, path, tmp_path / "out")
+    titles = ["Test, round 0 to 1: turned right", "Test, round 0 to 1: turned wrong"]
+    assert [(row[0].value, row[2].value) for row in table.rows] == [("answers", title) for title in titles]
+    results = tuple(read_result(tmp_path / "out" / "runs" / name / "seed-1", name, "", 1, how) for name, how, _ in rows)
+    tables = ANALYSES["reflection"](Compared(settings, tmp_path / "out", results), None)
+    assert [row[0].value for row in tables[0].rows] == ["answers", "star"]
 
 
 def test_a_table_of_scores_needs_a_judge(write: Write, tmp_path: Path) -> None:

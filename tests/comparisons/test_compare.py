@@ -66,6 +66,9 @@ def test_what_a_row_shares_is_neither_done_nor_paid_again(write: Write, tmp_path
     assert results["cot"]["teacher"]["from_cache"] == results["cot"]["teacher"]["replies"] == 4
     assert results["alone"]["teacher"]["requests"] == results["multi"]["teacher"]["requests"]
     assert results["one"]["seconds"] > 0
+    assert results["one"]["cost"]["whole"]["teacher"]["money"] == "0.00016"
+    assert results["cot"]["cost"]["whole"]["teacher"]["from_cache"] == 4
+    assert "| one | " in (tmp_path / "out" / "cost.md").read_text()
     check_tables(
         Compared(settings, tmp_path / "out", tuple(read_result(runs[name], name, "", 1, how) for name, how, _ in rows))
     )
@@ -198,7 +201,11 @@ def test_the_tables_are_written_in_three_forms(write: Write, tmp_path: Path) -> 
     assert table["rows"][1][0]["value"] == "again"
     [first, _] = read_json(tmp_path / "out" / "results.json")
     assert first["seed"] == 1
-    assert first["environment"]["packages"]["torch"]
+    origin = first["provenance"]
+    assert origin["environment"]["packages"]["torch"]
+    assert origin["seed"] == 1
+    assert len(origin["sha256"]["questions.jsonl"]) == 64
+    assert origin["recipe"].startswith("seed = 1")
     assert len(first["split"]["test"]) == 64
     assert (tmp_path / "out" / "comparison.toml").read_text() == path.read_text()
 

@@ -54,6 +54,15 @@ def test_only_a_gain_beyond_chance_has_a_price() -> None:
     assert cost(teacher, TIME, None).gained is None
 
 
+def test_what_another_run_paid_is_not_free() -> None:
+    cached = replace(NOTHING, requests=3, from_cache=6)
+    gained = mcnemar(outcomes(0), outcomes(20))
+    assert teacher_cost([cached]) == TeacherCost(3, None, None, 0, "0", from_cache=6)
+    part = cost(teacher_cost([paid(3, 500, "0.4"), cached]), TIME, gained)
+    assert (part.teacher.money, part.tokens_per_point, part.money_per_point) == ("0.4", None, None)
+    assert part.seconds_per_point is not None
+
+
 def test_seconds_are_those_of_all_processes_and_of_no_waiting() -> None:
     journal: list[dict[str, Any]] = [
         {"event": "begin", "round": 1, "stage": "feedback"},

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+import tutelage
 from tests.rounds.small import tutor_run
 from tutelage.config import TaskSettings, TutorTeacherSettings
-from tutelage.evaluation.provenance import Revision, data_files, environment, git_revision
+from tutelage.evaluation.provenance import Revision, data_files, environment, git_revision, source_revision
 from tutelage.recipes import read_recipe
 from tutelage.rounds.provenance import run_provenance
 from tutelage.workspace import read_json
@@ -60,6 +61,9 @@ def test_the_revision_is_the_working_folders(tmp_path: Path, monkeypatch: pytest
     commit = git(tmp_path, "rev-parse", "HEAD")
     (tmp_path / "untracked").write_text("")
     assert environment().git == Revision(commit, changed=False)
+    assert source_revision(tmp_path / "file") == Revision(commit, changed=False)
+    assert source_revision(tmp_path / "untracked") is None  # such as a package in a repository's .venv
+    assert environment().source == source_revision(Path(tutelage.__file__))  # whatever folder it is run in
     (tmp_path / "file").write_text("two")
     assert environment().git == Revision(commit, changed=True)
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -47,6 +47,10 @@ def test_without_a_worked_solution_the_students_right_answers_are_taken(
     pairs = unseen_pairs(run, "test", (0, 1))
     assert len(pairs) == 7  # the first is right in one and wrong in the other, and so are the six behind the second
     assert pairs[0].anchor == attempt(run.questions["test"][0], right=True).rationale
+    others = read_records(run.round(1).answers, Attempt)  # the untrained student's mistakes alone, six of eight
+    assert unseen_pairs(run, "test", others=others) == [
+        pair for pair in pairs if pair.question_id != pairs[0].question_id
+    ]
 
 
 def test_a_solution_begins_where_the_prompt_ends(recipe: Path, tmp_path: Path) -> None:

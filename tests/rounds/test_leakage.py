@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ def test_a_rounds_prompts_and_lesson_are_looked_through(
                 for place in (4, 5)
             ]
             ask(ScriptedTeacher(), requests, ledger)
+        judged = replace(request(ASKED, number=1, completion=completion), kind="judgement")
+        ask(ScriptedTeacher(), [judged], ledger)
         found = [round_leakage(ledger, number, (), [ASKED])["teacher_prompts"] for number in (1, 2, 3)]
         lesson = [
             Triplet("own/4", "4 + 4 = 8.", None, None),

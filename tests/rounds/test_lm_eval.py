@@ -174,17 +174,20 @@ def test_other_students_write_the_same_for_the_harness(run: Run, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("generated", "right"),
+    ("generated", "writes_lines", "right"),
     [
-        (" 1 + 1 = 2.\nAnswer: 2\nAnswer: 7", 1.0),
-        (" 1 + 1 = 2.\nAnswer: 7\nAnswer: 2", 0.0),
-        (" So.\n Question: What?\nAnswer: 2", 0.0),
-        (" It is 2.", 0.0),
-        ("", 0.0),
+        (" 1 + 1 = 2.\nAnswer: 2\nAnswer: 7", True, 1.0),
+        (" 1 + 1 = 2.\nAnswer: 7\nAnswer: 2", True, 0.0),
+        (" So.\n Question: What?\nAnswer: 2", True, 0.0),
+        (" It is 2.", True, 0.0),
+        ("", True, 0.0),
+        # As a T5 writes: all in one line.
+        ("1 + 1 = 2. Answer: 2 Question: 3 + 4? Reasoning: 3 + 4 = 7. Answer: 7", False, 1.0),
+        ("So. Question: 1 + 1? Reasoning: 1 + 1 = 2. Answer: 2", False, 0.0),
     ],
 )
-def test_answers_are_read_as_in_an_evaluation(generated: str, right: float) -> None:
-    doc = {"question": to_json(Question("own/1", "1 + 1?", "2", "number"))}
+def test_answers_are_read_as_in_an_evaluation(generated: str, writes_lines: bool, right: float) -> None:
+    doc = {"question": to_json(Question("own/1", "1 + 1?", "2", "number")), "writes_lines": writes_lines}
     assert process_results(doc, [generated]) == {"exact_match": right}
 
 

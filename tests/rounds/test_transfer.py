@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tutelage.records import Attempt, Question
 from tutelage.rounds import answering
 from tutelage.rounds import transfer as module
 from tutelage.rounds.transfer import domain_of, forgetting, transfer
-from tutelage.workspace import read_records, write_json, write_records
+from tutelage.workspace import read_json, read_records, unfinished, write_json, write_records
 
 
 def own_task(path: Path, kind: Any, rows: list[tuple[str, str]]) -> TaskSettings:
@@ -29,6 +30,12 @@ def own_task(path: Path, kind: Any, rows: list[tuple[str, str]]) -> TaskSettings
 
 SHORT = "evaluation.max_new_tokens=4"
 SUMS = [("What is 2 + 9?", "11"), ("What is 4 + 9?", "13"), ("What is 1 + 1?", "2")]
+
+
+def stop_before_the_result(path: Path) -> None:
+    """As a kill leaves it: the answers are there, and what was asked."""
+    found = read_json(path)
+    write_json(path, {key: found[key] for key in ("settings", "asked")})
 
 
 def test_another_task_is_asked_with_its_own_demonstrations_once(
@@ -60,10 +67,24 @@ def test_another_task_is_asked_with_its_own_demonstrations_once(
     place = run.round(0).folder
     assert [one.question_id for one in read_records(place / "transfer-my_sums.jsonl", Attempt)] == ["own/1", "own/2"]
     assert transfer(run, 0, sums, "my sums") == first
-    (place / "transfer-my_sums.json").unlink()
+    stop_before_the_result(place / "transfer-my_sums.json")
     assert transfer(run, 0, sums, "my sums") == first
     assert len(prompts) == 3
     assert transfer(run, 0, sums.model_copy(update={"test_questions": 1}), "my sums")["total"] == 1
+
+
+def test_answers_to_other_questions_of_the_same_ids_do_not_count(recipe: Path, tmp_path: Path) -> None:
+    run = begun_run(recipe, tmp_path, 0, SHORT)
+    assert transfer(run, 0, own_task(tmp_path / "sums.jsonl", "number", SUMS))["total"] == 2
+    path = run.round(0).folder / "transfer-own.jsonl"
+    knew = [replace(one, correct=True) for one in read_records(path, Attempt)]
+    write_records(path, knew)
+    write_records(unfinished(path), knew)
+    claims = own_task(
+        tmp_path / "claims.jsonl", "yes/no", [("Is ice cold?", "Yes"), ("Is snow hot?", "No"), ("Is fire hot?", "Yes")]
+    )
+    found = transfer(run, 0, claims)
+    assert (found["place"], found["correct"], found["total"]) == ("out-of-domain", 0, 2)
 
 
 def test_what_the_run_trains_on_is_left_out(recipe: Path, tmp_path: Path) -> None:
@@ -84,6 +105,8 @@ def test_the_runs_own_task_is_its_evaluation(recipe: Path, tmp_path: Path) -> No
         write_json(run.round(number).evaluation, score)
     assert transfer(run, 0, run.recipe.task)["place"] == "trained"
     assert forgetting(run, 1, run.recipe.task).paired.both == 2
+    fewer = transfer(run, 0, run.recipe.task.model_copy(update={"test_questions": 3}), "fewer")
+    assert (fewer["place"], fewer["total"]) == ("trained", 3)
 
 
 def test_forgetting_is_tested_question_by_question(recipe: Path, tmp_path: Path) -> None:
@@ -95,7 +118,7 @@ def test_forgetting_is_tested_question_by_question(recipe: Path, tmp_path: Path)
     first, second = read_records(path, Attempt)
     knew = Attempt(first.question_id, 0, "", "", "11", True, 1, True)
     write_records(path, [knew, second])
-    (run.round(0).folder / "transfer-sums.json").unlink()
+    stop_before_the_result(path.with_suffix(".json"))
     lost = forgetting(run, 1, sums, "sums")
     assert (lost.before["accuracy"], lost.after["accuracy"]) == (0.5, 0.0)
     assert (lost.paired.only_first, lost.paired.only_second, lost.paired.difference) == (1, 0, -0.5)

@@ -2,7 +2,7 @@
 
     COMPARISON/comparison.toml  comparison.json  journal.jsonl
     COMPARISON/runs/ROW/seed-1/      run folders as ever; with several columns runs/ROW/COLUMN/seed-1/
-    COMPARISON/results.json  table.md  table.csv  table.json
+    COMPARISON/results.json  table.md  table.csv  table.json  cost.md
 
 It resumes: the same call goes on, and runs that are finished are left as they are.
 """
@@ -18,6 +18,7 @@ from typing import Any
 from tutelage.baselines import METHODS
 from tutelage.comparisons.analyses import ANALYSES
 from tutelage.comparisons.compared import Compared
+from tutelage.comparisons.costs import write_costs
 from tutelage.comparisons.fairness import fair_overrides
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RunResult, is_finished, read_result
@@ -29,6 +30,8 @@ from tutelage.errors import RecipeError, WorkspaceError
 from tutelage.progress import say
 from tutelage.recipes import read_recipe, with_absolute_paths
 from tutelage.rounds.cast import build_spending, build_teacher
+from tutelage.rounds.costs import RunCost, run_cost
+from tutelage.rounds.provenance import run_provenance
 from tutelage.rounds.run import CHANGEABLE, Run, open_run, start_run
 from tutelage.student.lora import check_packages
 from tutelage.workspace import Workspace, read_json, write_json, write_text
@@ -232,9 +235,17 @@ def _conclude(
     order = {row.name: place for place, row in enumerate(settings.rows)}
     results = sorted(results, key=lambda one: order[one.row])
     found = [{**asdict(one), "folder": str(one.folder.relative_to(folder))} for one in results]
+    costs: list[tuple[RunResult, RunCost]] = []
     for one, result in zip(found, results, strict=True):
-        one["environment"] = read_json(Workspace(result.folder).environment)
-        one["split"] = read_json(Workspace(result.folder).split)["sha256_of_ids"]
+        run = open_run(result.folder, lock=False)
+        one["provenance"] = asdict(run_provenance(run))
+        one["split"] = read_json(run.workspace.split)["sha256_of_ids"]
+        if run.workspace.outcome.is_file():
+            cost = run_cost(run)
+            one["cost"] = asdict(cost)
+            costs += [(result, cost)] if METHODS[result.method].trains else []
+    if costs:
+        write_costs(folder, settings.title, costs)
     write_text(folder / "results.json", json.dumps(found, indent=1, ensure_ascii=False, default=str) + "\n")
     tables = list(ANALYSES[settings.table](Compared(settings, folder, tuple(results)), paper))
     write_tables(folder, tables)

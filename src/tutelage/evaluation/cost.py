@@ -20,7 +20,8 @@ class TeacherCost:
     """What a teacher was asked for and paid. tokens: of prompts and replies; money: in the prices' unit, a decimal.
 
     Both are None where no call tells, and lower bounds where `unknown` calls do not. A teacher without a network behind
-    it costs no money. maybe_money: what may have been paid on top, at the worst.
+    it costs no money. maybe_money: what may have been paid on top, at the worst. from_cache: replies that another run
+    paid, which are in none of these.
     """
 
     requests: int
@@ -28,6 +29,7 @@ class TeacherCost:
     money: str | None
     unknown: int
     maybe_money: str
+    from_cache: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,8 @@ class Cost:
     """What a round or a whole run cost, and gained.
 
     gained: its student against the one before, on the test questions; None for round 0. supported: whether that is a
-    gain beyond chance. *_per_point: for each percentage point, None unless it is.
+    gain beyond chance. *_per_point: for each percentage point, None unless it is; tokens and money are None, too, where
+    others paid for a part of the replies.
     """
 
     teacher: TeacherCost
@@ -63,13 +66,14 @@ def teacher_cost(totals: Iterable[Totals]) -> TeacherCost:
     asked = list(totals)
     counts = [count for one in asked for count in (one.prompt_tokens, one.completion_tokens) if count is not None]
     money = [one.cost for one in asked if one.cost is not None]
-    free = not any(one.from_network for one in asked)
+    free = not any(one.from_network or one.from_cache for one in asked)
     return TeacherCost(
         requests=sum(one.requests for one in asked),
         tokens=sum(counts) if counts or not asked else None,
         money=str(sum(money, Decimal(0))) if money or free else None,
         unknown=0 if free else sum(max(one.without_usage, one.cost_unknown) for one in asked),
         maybe_money=str(sum((one.maybe_cost for one in asked), Decimal(0))),
+        from_cache=sum(one.from_cache for one in asked),
     )
 
 
@@ -120,5 +124,7 @@ def cost(teacher: TeacherCost, time: DeviceTime, gained: Paired | None) -> Cost:
     def each(amount: float | None) -> float | None:
         return None if points is None or amount is None else amount / points
 
-    money = None if teacher.money is None else float(teacher.money)
-    return Cost(teacher, time, gained, points is not None, each(teacher.tokens), each(money), each(time.device))
+    tokens, money = teacher.tokens, None if teacher.money is None else float(teacher.money)
+    if teacher.from_cache:
+        tokens = money = None
+    return Cost(teacher, time, gained, points is not None, each(tokens), each(money), each(time.device))

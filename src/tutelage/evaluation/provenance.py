@@ -26,7 +26,7 @@ from tutelage.workspace import Workspace, read_json
 
 _PACKAGES = (
     *("torch", "transformers", "tokenizers", "safetensors", "accelerate", "numpy", "scipy", "gguf", "datasets"),
-    *("aiohttp", "math-verify", "reasoning-gym", "peft", "bitsandbytes", "vllm"),
+    *("aiohttp", "math-verify", "reasoning-gym", "peft", "bitsandbytes", "vllm", "scikit-learn"),
 )
 _GIT_SECONDS = 10
 
@@ -44,7 +44,8 @@ class Environment:
     """Software and hardware. packages: versions, None where one is not installed. gpus: names, one each.
 
     cores: that this process may use; threads: that it takes for arithmetic. world_size: processes that share the run.
-    git: of the working folder, None where that is no repository.
+    git: of the working folder, None where that is no repository. source: of this package's own code, None where it is
+    not run from a repository, but from an installed copy, which `tutelage` tells the version of.
     """
 
     tutelage: str
@@ -58,6 +59,7 @@ class Environment:
     gpus: tuple[str, ...]
     cuda: str | None
     git: Revision | None
+    source: Revision | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ def environment() -> Environment:
         tuple(torch.cuda.get_device_name(number) for number in gpus),
         torch.version.cuda,
         git_revision(Path.cwd()),
+        source_revision(Path(tutelage.__file__)),
     )
 
 
@@ -131,6 +134,12 @@ def git_revision(folder: Path) -> Revision | None:
     commit = _git(folder, "rev-parse", "HEAD")
     changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
     return None if commit is None or changes is None else Revision(commit, bool(changes))
+
+
+def source_revision(file: Path) -> Revision | None:
+    """The commit of the repository that holds a file as its own; a copy that merely lies in one says nothing."""
+    tracked = _git(file.parent, "ls-files", "--error-unmatch", "--", file.name) is not None
+    return git_revision(file.parent) if tracked else None
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import takewhile
@@ -30,23 +31,25 @@ def lesson_pairs(run: Run, number: int) -> list[Triplet]:
     return [triplet for triplet in lesson(run, number) if triplet.negative is not None]
 
 
-def unseen_pairs(run: Run, split: Literal["held-out", "test"], rounds: Sequence[int] = (0,)) -> list[Triplet]:
+def unseen_pairs(
+    run: Run, split: Literal["held-out", "test"], rounds: Sequence[int] = (0,), others: Sequence[Attempt] = ()
+) -> list[Triplet]:
     """Of questions that no student was trained on: the right solution with each wrong one of the given evaluations.
 
-    The right one is the question's own worked solution; where it has none, the right answers of the same evaluations.
+    The right one is the question's own worked solution; where it has none, the right answers of the same evaluations
+    and those among `others`, in an order that says nothing about who wrote them.
     The default takes the untrained student's mistakes, which runs with the same student and questions share.
     """
     answers = [attempt for number in rounds for attempt in read_records(run.round(number).answers, Attempt)]
     pairs = []
     for question in run.questions[split]:
         own = [attempt for attempt in answers if attempt.question_id == question.id]
-        right = [attempt.rationale for attempt in own if attempt.correct]
+        told = {one.rationale for one in (*own, *others) if one.question_id == question.id and one.correct}
+        right = sorted(told, key=lambda rationale: hashlib.sha256(rationale.encode()).digest())
         wrong = [Mistake(question.id, attempt.rationale, attempt.answer) for attempt in own if not attempt.correct]
         if question.rationale:
             right = [question.rationale]
-        pairs += [
-            Triplet(question.id, one, None, other) for one in dict.fromkeys(right) for other in dict.fromkeys(wrong)
-        ]
+        pairs += [Triplet(question.id, one, None, other) for one in right for other in dict.fromkeys(wrong)]
     return pairs
 
 

@@ -82,8 +82,8 @@ def _devices(run: Run) -> tuple[str, int]:
 
 
 def _gained(run: Run, before: int, after: int) -> Paired | None:
-    """A student against an earlier one on the test questions; None if the later one was not evaluated."""
-    if not run.round(after).answers.is_file():
+    """A student against an earlier one on the test questions; None if one of them was not evaluated."""
+    if not all(run.round(number).answers.is_file() for number in (before, after)):
         return None
     return mcnemar(_right(run, before), _right(run, after))
 

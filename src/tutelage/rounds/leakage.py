@@ -35,7 +35,8 @@ def round_leakage(
 ) -> dict[str, dict[str, Any]]:
     """The test's questions in a round's prompts to the teacher and in its lesson, as round.json holds them.
 
-    teacher_prompts: as they were sent or looked up, part by part; none of a teacher that reads the records itself.
+    teacher_prompts: as they were sent or looked up, part by part; none of a teacher that reads the records itself. A
+    judge is shown test questions on purpose, and nothing of its replies is studied: it is not meant.
     lesson: its rationales, right and wrong ones.
     """
     tested = QuestionIndex(test)
@@ -56,7 +57,7 @@ def _prompt_parts(ledger: Ledger, number: int) -> Iterator[tuple[str, str]]:
     seen = set()
     for question, stored in ledger.rows(
         "SELECT min(calls.question), prompts.prompt FROM calls JOIN prompts ON prompts.id = calls.prompt "
-        "WHERE calls.round = ? GROUP BY prompts.id ORDER BY min(calls.id)",
+        "WHERE calls.round = ? AND calls.kind = 'feedback' GROUP BY prompts.id ORDER BY min(calls.id)",
         (number,),
     ):
         prompt = json.loads(stored)

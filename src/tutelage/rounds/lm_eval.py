@@ -19,7 +19,7 @@ from tutelage.rounds.answering import prompts_for
 from tutelage.rounds.run import Run
 from tutelage.student.model import Student, load_student
 from tutelage.student.sampling import encode_prompts
-from tutelage.student.stopping import NEXT_QUESTION
+from tutelage.student.stopping import NEXT_QUESTION, writes_lines
 from tutelage.workspace import disk_errors, read_json, write_atomically
 
 _TASK = """\
@@ -89,7 +89,7 @@ def write_lm_eval(run: Run, folder: Path, model: Path | None = None) -> str:
     )
     files = {
         f"{name}.yaml": _task(name, student, run.recipe.evaluation.max_new_tokens),
-        "questions.jsonl": _questions(run, prompts),
+        "questions.jsonl": _questions(run, student, prompts),
         "utils.py": resources.files(__package__).joinpath("lm_eval_utils.py").read_text(encoding="utf-8"),
         "README.md": _README.format(name=name, command=command, **_evaluation(run)),
     }
@@ -133,9 +133,17 @@ def _evaluation(run: Run) -> dict[str, Any]:
     return {key: test[key] for key in ("accuracy", "correct", "total")}
 
 
-def _questions(run: Run, prompts: Sequence[str]) -> str:
+def _questions(run: Run, student: Student, prompts: Sequence[str]) -> str:
+    """One line each. writes_lines: whether the student does, which decides where an answer of its ends."""
+    lines = writes_lines(student.tokenizer)
     rows = (
-        {"id": question.id, "prompt": prompt, "answer": question.answer, "question": to_json(question)}
+        {
+            "id": question.id,
+            "prompt": prompt,
+            "answer": question.answer,
+            "writes_lines": lines,
+            "question": to_json(question),
+        }
         for question, prompt in zip(run.questions["test"], prompts, strict=True)
     )
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -10,7 +10,7 @@ from datasets import Dataset
 
 try:
     from tutelage.records import Question, from_json
-    from tutelage.student.stopping import answer_end
+    from tutelage.student.stopping import answer_end, answer_end_in_line
     from tutelage.tasks.answers import is_right, read_answer
 except ImportError as error:
     raise ImportError(
@@ -29,5 +29,6 @@ def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, float]
     """Whether the answer in what was generated is right, 1 or 0; one that cannot be read is wrong."""
     question = from_json(Question, doc["question"])
     # What is generated behind the end of an answer is no part of it.
-    text = results[0][: answer_end(results[0])]
+    end = answer_end if doc["writes_lines"] else answer_end_in_line
+    text = results[0][: end(results[0])]
     return {"exact_match": float(is_right(read_answer(text, question), question))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ from tutelage.distributed import world_size
 from tutelage.errors import DataError, StudentError
 from tutelage.evaluation.accuracy import accuracy
 from tutelage.evaluation.significance import Paired, mcnemar
-from tutelage.records import Attempt, Demonstration, Question
+from tutelage.records import Attempt, Demonstration, Question, to_json
 from tutelage.rounds.answering import answer_all, answers_of, finished_answers
 from tutelage.rounds.evaluate import evaluate
 from tutelage.rounds.run import Run
@@ -23,7 +24,7 @@ from tutelage.student.prompting import prompting_for
 from tutelage.tasks import Task, load_task, split_task
 from tutelage.tasks.quantities import whole_number
 from tutelage.tasks.split import question_key
-from tutelage.workspace import read_json, read_records, remove, write_json
+from tutelage.workspace import read_json, read_records, remove, unfinished, write_json
 
 Domain = Literal["arithmetic", "words"]
 """What an answer is worked out as: a number, or something in words (a choice among words, yes or no, a text)."""
@@ -55,7 +56,7 @@ def transfer(run: Run, number: int, task: TaskSettings, name: str | None = None)
     Greedy, with the limits of the run's own evaluation, and as many demonstrations as its prompt.count allows.
     name: of the task in the files' names; None takes the task's. Writes RUN/round-N/transfer-NAME.jsonl (every answer)
     and .json, and goes on after a restart. Done already with the same settings: reads it. The run's own task gives
-    its evaluation.
+    its evaluation; with other limits it is asked anew, and still "trained".
     Returns the score with "task", "place" ("trained", "in-domain" or "out-of-domain"), "domain", "unreadable", and
     "trained_on".
     Raises: RecipeError, DataError if the task cannot be loaded, StudentError on several ranks.
@@ -66,23 +67,38 @@ def transfer(run: Run, number: int, task: TaskSettings, name: str | None = None)
         evaluation = {key: value for key, value in evaluate(run, number).items() if key not in ("held_out", "split")}
         return {"task": name, "round": number, "domain": own, "place": "trained", "trained_on": 0, **evaluation}
     path, settings = _path(run, number, name).with_suffix(".json"), task.model_dump(mode="json")
-    if path.is_file() and (done := dict(read_json(path)))["settings"] == settings:
+    if path.is_file() and (done := dict(read_json(path)))["settings"] == settings and "accuracy" in done:
         return done
     other = _load(run, task)
-    attempts = _answers(run, number, name, other)
+    attempts = _answers(run, number, name, other, settings)
     domain = domain_of(other.questions)
     result = {
         "task": name,
         "round": number,
         "domain": domain,
-        "place": "in-domain" if domain == own else "out-of-domain",
+        "place": _place(run.recipe.task, task, own == domain),
         "trained_on": other.trained_on,
         **asdict(accuracy(attempts)),
         "unreadable": sum(attempt.answer is None for attempt in attempts),
-        "settings": settings,
+        **_asked(other, settings),
     }
     write_json(path, result)
     return dict(read_json(path))
+
+
+def _place(
+    own: TaskSettings, other: TaskSettings, same_domain: bool
+) -> Literal["trained", "in-domain", "out-of-domain"]:
+    """Where a task stands to that trained on. The same data set is trained on, however many of its rows are taken."""
+    if (own.name, own.file, own.options) == (other.name, other.file, other.options):
+        return "trained"
+    return "in-domain" if same_domain else "out-of-domain"
+
+
+def _asked(other: _Other, settings: dict[str, Any]) -> dict[str, Any]:
+    """What answers belong to: another task's questions may have the same ids."""
+    shown = [to_json(one) for one in (*other.questions, *other.demonstrations)]
+    return {"settings": settings, "asked": hashlib.sha256("\n".join(shown).encode()).hexdigest()}
 
 
 def _path(run: Run, number: int, name: str) -> Path:
@@ -105,14 +121,19 @@ def _load(run: Run, settings: TaskSettings) -> _Other:
     return _Other(questions, shown[: run.recipe.prompt.count], len(test) - len(questions))
 
 
-def _answers(run: Run, number: int, name: str, other: _Other) -> list[Attempt]:
+def _answers(run: Run, number: int, name: str, other: _Other, task: dict[str, Any]) -> list[Attempt]:
     path, settings = _path(run, number, name), run.recipe.evaluation
-    attempts = finished_answers(path)
-    if attempts is not None and [one.question_id for one in attempts] == [one.id for one in other.questions]:
+    result, asked = path.with_suffix(".json"), _asked(other, task)
+    before = dict(read_json(result)) if result.is_file() else {}
+    same = before.get("asked") == asked["asked"]
+    if same and (attempts := finished_answers(path)) is not None:
         return attempts
     if world_size() > 1:
         raise StudentError(f"Other tasks are answered in one process, and there are {world_size()}. Leave out --gpus.")
-    remove(path)
+    if not same:
+        remove(path)
+        remove(unfinished(path))
+    write_json(result, asked)
     prompting = prompting_for(run.student(number), run.recipe.prompt, other.demonstrations)
     prompts = [prompting.prompt(question).text for question in other.questions]
     answers = answers_of(run, number, prompts, Greedy(settings.max_new_tokens), batch_size=settings.batch_size)

@@ -39,8 +39,11 @@ def analyse(compared: Compared, paper: Paper | None) -> Sequence[Table]:
 
 
 def _studies(result: RunResult) -> list[CaseStudy]:
-    last = result.rounds[-1].number
+    """Of the last round with a student; what turned after feedback only where a method has exam and feedback."""
+    run = open_run(result.folder, lock=False)
+    last = max((one.number for one in result.rounds if run.round(one.number).student.is_dir()), default=0)
     if last == 0:
         return []
-    run = open_run(result.folder, lock=False)
-    return [*corrected_cases(run, last), *evaluated_cases(run, 0, last)]
+    place = run.round(last)
+    corrected = corrected_cases(run, last) if place.exam.is_file() and place.feedback.is_file() else ()
+    return [*corrected, *evaluated_cases(run, 0, last)]

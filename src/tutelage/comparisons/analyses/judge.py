@@ -6,13 +6,14 @@ The scores are in each run's ledger and in its rounds' judgement.json: made agai
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tutelage.comparisons.compared import Compared
 from tutelage.comparisons.paper import Paper
-from tutelage.comparisons.settings import ColumnSettings
+from tutelage.comparisons.settings import ColumnSettings, ComparisonSettings
 from tutelage.comparisons.table import Cell, Table
-from tutelage.config import SampledTeacherSettings
+from tutelage.config import OpenAITeacherSettings, SampledTeacherSettings
 from tutelage.errors import RecipeError
 from tutelage.rounds.judge import judge_round, judge_settings
 from tutelage.rounds.run import open_run
@@ -27,12 +28,7 @@ def analyse(compared: Compared, paper: Paper | None) -> Sequence[Table]:
 
     Raises: RecipeError if the comparison names no judge; TeacherError, BudgetError as the judge does.
     """
-    if compared.settings.judge is None:
-        raise RecipeError(
-            'A comparison with table = "judge" needs a [judge] section, with the keys of a recipe\'s [teacher]: kind '
-            '"openai" or "local", and a model.'
-        )
-    judge = judge_settings(compared.settings.judge)
+    judge = judge_of(compared.settings, compared.folder)
     lines = []
     for column in compared.settings.columns:
         for row in compared.settings.rows:
@@ -41,7 +37,8 @@ def analyse(compared: Compared, paper: Paper | None) -> Sequence[Table]:
                 name = ", ".join(part for part in (row.name, column.name) if part)
                 who = (Cell(name), Cell(str(result.seed)))
                 run = open_run(result.folder, lock=False)
-                for number in range(result.rounds[-1].number + 1):
+                answered = [one.number for one in result.rounds if run.round(one.number).answers.is_file()]
+                for number in answered:
                     found = judge_round(run, number, judge, _ANSWERS)
                     beside = _their_cells(theirs, number) if paper is not None else ()
                     lines.append((*who, Cell(str(number)), *_cells(found), *beside))
@@ -51,6 +48,22 @@ def analyse(compared: Compared, paper: Paper | None) -> Sequence[Table]:
     if paper is not None:
         heading += [f"the paper's {kind}: {what}" for kind in _KINDS for what in ("score", "deviation")]
     return [Table("judge", compared.settings.title, tuple(heading), tuple(lines), _notes(judge))]
+
+
+def judge_of(settings: ComparisonSettings, folder: Path) -> SampledTeacherSettings:
+    """The comparison's judge. All runs share what it replied: several rows begin with the same untrained student.
+
+    Raises: RecipeError if the comparison names none.
+    """
+    if settings.judge is None:
+        raise RecipeError(
+            'A comparison with table = "judge" needs a [judge] section, with the keys of a recipe\'s [teacher]: kind '
+            '"openai" or "local", and a model.'
+        )
+    judge = judge_settings(settings.judge)
+    if isinstance(judge, OpenAITeacherSettings) and judge.cache is None:
+        return judge.model_copy(update={"cache": (folder / "replies.sqlite").resolve()})
+    return judge
 
 
 def _notes(judge: SampledTeacherSettings) -> tuple[str, ...]:

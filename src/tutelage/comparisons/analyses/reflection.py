@@ -1,7 +1,8 @@
 """Table 4 and Figure 4: how far apart right and wrong reasoning lie for each row's student, and which it prefers.
 
-All rows' students read the same pairs: of test questions, the worked solution (or a right answer) and a wrong answer
-of the untrained student. They are read once; the readings stay in the runs' folders.
+All rows' students read the same pairs: of test questions, the worked solution and a wrong answer of the untrained
+student. Where a task has no worked solutions, right answers that any row's student gave stand in. The pairs are read
+once; the readings stay in the runs' folders.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from tutelage.comparisons.settings import ColumnSettings
 from tutelage.comparisons.table import NOT_SIGNIFICANT, Cell, Table
 from tutelage.evaluation.projection import picture
 from tutelage.evaluation.representation import Estimate, PairReading, Readings, separation, separation_gained
-from tutelage.records import Triplet
+from tutelage.records import Attempt, Triplet
 from tutelage.rounds.contrasts import pick_pairs, represent, unseen_pairs
 from tutelage.rounds.run import open_run
-from tutelage.workspace import read_records
+from tutelage.workspace import Workspace, read_records
 
 _PAIRS = 100
 """Questions at most, one pair of each."""
@@ -33,7 +34,8 @@ def analyse(compared: Compared, paper: Paper | None) -> Sequence[Table]:
     """One line a row and seed, each against the row before; and the pictures' points, for drawing."""
     tables, points = [], []
     for column in compared.settings.columns:
-        read = {(one.row, one.seed): _read(one, _first(compared, column, one.seed)) for one in _of(compared, column)}
+        runs = _of(compared, column)
+        read = {(one.row, one.seed): _read(one, [other for other in runs if other.seed == one.seed]) for one in runs}
         tables.append(_table(compared, column, read, paper))
         points += [(column.name, *key, readings) for key, readings in read.items()]
     return [*tables, _picture(points)]
@@ -43,19 +45,22 @@ def _of(compared: Compared, column: ColumnSettings) -> list[RunResult]:
     return [one for row in compared.settings.rows for one in compared.of(row.name, column)]
 
 
-def _first(compared: Compared, column: ColumnSettings, seed: int) -> RunResult:
-    return next(one for one in _of(compared, column) if one.seed == seed)
-
-
-def _read(result: RunResult, first: RunResult) -> Readings:
-    """What a run's last student makes of the pairs of the first row's run."""
+def _read(result: RunResult, same_seed: Sequence[RunResult]) -> Readings:
+    """What a run's last student makes of the pairs; same_seed: the runs that share them, the first row's first."""
     folder = result.folder / "representation"
     if (folder / "representation.json").is_file():
         states = load_file(folder / "states.safetensors")
         return Readings(tuple(read_records(folder / "pairs.jsonl", PairReading)), states["right"], states["wrong"])
-    pairs: list[Triplet] = pick_pairs(unseen_pairs(open_run(first.folder, lock=False), "test"), _PAIRS)
+    first = open_run(same_seed[0].folder, lock=False)
+    pairs: list[Triplet] = pick_pairs(unseen_pairs(first, "test", others=_answers(same_seed)), _PAIRS)
     run = open_run(result.folder, lock=False)
-    return represent(run, result.rounds[-1].number, pairs, folder, "test")[0]
+    last = max(one.number for one in result.rounds if run.round(one.number).student.is_dir())
+    return represent(run, last, pairs, folder, "test")[0]
+
+
+def _answers(results: Sequence[RunResult]) -> list[Attempt]:
+    files = (Workspace(one.folder).round(each.number).answers for one in results for each in one.rounds)
+    return [attempt for path in files if path.is_file() for attempt in read_records(path, Attempt)]
 
 
 def _table(
@@ -95,7 +100,8 @@ def _table(
         "Distance: Euclidean, between the last hidden states at the answer's last token. Preference: the share of "
         "pairs, in percent, whose right solution is likelier as a whole; per token, by the mean over its tokens.",
         f"In parentheses bootstrap 95 % intervals over the questions; {NOT_SIGNIFICANT}: that of a difference holds 0.",
-        "All students are those of the last round, and read the same pairs, of test questions.",
+        "All students are those of the last round, and read the same pairs, of test questions: the worked solution, or "
+        "where there is none a right answer of any of these students, and a wrong answer of the untrained one.",
     )
     return table_of(compared, column, "reflection", columns, notes)
 

@@ -29,7 +29,7 @@ def analyse(compared: Compared, paper: Paper | None) -> Sequence[Table]:
             for result in compared.of(row.name, column):
                 run = open_run(result.folder)
                 try:
-                    for number in _rounds(result):
+                    for number in rounds_of(result):
                         theirs = _of_paper(paper, column.paper, number, result.rounds[-1].number)
                         cells = [Cell(row.name), Cell(column.name), Cell(str(result.seed)), Cell(str(number))]
                         lines.append((cells, *_evaluate(run, number, tasks), theirs))
@@ -62,8 +62,11 @@ def _task(result: RunResult) -> TaskSettings:
     return read_recipe(Workspace(result.folder).recipe).task
 
 
-def _rounds(result: RunResult) -> list[int]:
-    return sorted({0, min(1, result.rounds[-1].number), result.rounds[-1].number})
+def rounds_of(result: RunResult) -> list[int]:
+    """The untrained student, the first round's if rounds.keep has left it, and the last one's."""
+    last = result.rounds[-1].number
+    workspace = Workspace(result.folder)
+    return [number for number in sorted({0, min(1, last), last}) if workspace.round(number).student.is_dir()]
 
 
 def _evaluate(
