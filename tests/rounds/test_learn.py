@@ -169,7 +169,7 @@ KILLS = [
     ("tutelage.rounds.learn.summarize", 1),  # round 1, after its evaluation
     ("tutelage.rounds.answering.remove", 1),  # round 2, exam, when only its leftovers are to be cleared
     ("tutelage.rounds.lesson.make_triplets", 1),  # round 2, lesson
-    ("tutelage.rounds.learn._link_tree", 1),  # the end
+    ("tutelage.rounds.learn.link_tree", 1),  # the end
 ]
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +19,7 @@ from tutelage.config import Recipe
 from tutelage.progress import say
 from tutelage.rounds.run import Run
 from tutelage.teacher.books.copying import copy_round
-from tutelage.workspace import Workspace, read_json, write_atomically, write_json
+from tutelage.workspace import Workspace, link_tree, read_json, write_atomically, write_json
 
 KEYS = "stages.json"
 """In a run's folder: the hash of what each of its stages depends on."""
@@ -125,17 +123,4 @@ def _link(source: Path, target: Path) -> None:
     Nothing that a stage has finished is changed in place later, so one run cannot spoil it for the other.
     """
 
-    def link(here: str, there: str) -> str:
-        try:
-            os.link(here, there)
-        except OSError:
-            shutil.copy2(here, there)
-        return there
-
-    def make(partial: Path) -> None:
-        if source.is_dir():
-            shutil.copytree(source, partial, copy_function=link)
-        else:
-            link(str(source), str(partial))
-
-    write_atomically(target, make)
+    write_atomically(target, lambda partial: link_tree(source, partial))

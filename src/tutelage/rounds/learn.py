@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,7 +21,7 @@ from tutelage.rounds.students import studies_in_shards
 from tutelage.rounds.study import study
 from tutelage.rounds.summary import summarize
 from tutelage.student.prompting import write_template
-from tutelage.workspace import PARTIAL, read_json, remove, write_atomically, write_json
+from tutelage.workspace import PARTIAL, link_tree, read_json, remove, write_atomically, write_json
 
 Result = TypeVar("Result")
 OnRound = Callable[[Run, int], None]
@@ -150,18 +148,5 @@ def hand_over(run: Run, decision: Decision, last: int) -> None:
 
 def _hand_over_student(run: Run, number: int, folder: Path) -> None:
     """A round's student, with the run's own prompt as its chat template: a chat server then asks it as the run does."""
-    _link_tree(run.round(number).student, folder)
+    link_tree(run.round(number).student, folder)
     write_template(folder, run.recipe.prompt, run.demonstrations)
-
-
-def _link_tree(source: Path, target: Path) -> None:
-    """A copy that shares the files' space where the file system can."""
-
-    def link(here: str, there: str) -> str:
-        try:
-            os.link(here, there)
-        except OSError:
-            shutil.copy2(here, there)
-        return there
-
-    shutil.copytree(source, target, copy_function=link)
