@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from exam_variants import TEMPERATURE, TOP_K, WARMING, ExamJob
 from measuring.models import load_model
-from measuring.processes import run_apart
 from measuring.prompts import make_prompts
 from measuring.timing import environment, peak_memory_gib, synchronize
+from measuring.together import run_together
 from tutelage import distributed
 from tutelage.rounds.answering import parts_for_ranks, slots_of_rank
 from tutelage.student.drawing import Sampling
@@ -23,38 +20,17 @@ from tutelage.student.sampling import Answerer
 from tutelage.student.stopping import Completion
 
 
-@dataclass(frozen=True, slots=True)
-class RankJob:
-    """One rank of several. port: where they find each other."""
-
-    exam: ExamJob
-    rank: int
-    ranks: int
-    port: int
-
-
 def measure_ranks(exam: ExamJob, ranks: int, limit_seconds: float) -> dict[str, Any]:
     """What all ranks together come to; or {"error": why} if one of them fails."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port = int(listening.getsockname()[1])
-    jobs = [RankJob(exam, rank, ranks, port) for rank in range(ranks)]
-    with ThreadPoolExecutor(ranks) as pool:
-        results = list(
-            pool.map(lambda job: run_apart(f"rank {job.rank} of {ranks}", measure_rank, job, limit_seconds), jobs)
-        )
-    failed = [result for result in results if "error" in result]
-    return failed[0] if failed else results[0]
+    found = run_together(f"{ranks} ranks", measure_rank, exam, ranks, exam.device == "cpu", limit_seconds)
+    return found if "error" in found else dict(found["ranks"][0])
 
 
-def measure_rank(job: RankJob) -> dict[str, Any]:
+def measure_rank(exam: ExamJob) -> dict[str, Any]:
     """New tokens a second of all ranks, from the moment that all are warm until the last is done."""
-    os.environ |= {"RANK": str(job.rank), "LOCAL_RANK": str(job.rank), "WORLD_SIZE": str(job.ranks)}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(job.port), "LOCAL_WORLD_SIZE": str(job.ranks)}
-    cpu = job.exam.device == "cpu"
-    with distributed.joined(cpu=cpu):
-        exam = job.exam if cpu else replace(job.exam, device=f"cuda:{job.rank}")
-        return _measure(exam, load_model(exam.model, exam.device))
+    if exam.device != "cpu":
+        exam = replace(exam, device=f"cuda:{distributed.local_rank()}")
+    return _measure(exam, load_model(exam.model, exam.device))
 
 
 def _measure(exam: ExamJob, student: Student) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import traceback
@@ -38,21 +37,16 @@ def run_all(jobs: Sequence[Job]) -> list[list[Any]]:
     return found
 
 
-def _free_port() -> int:
-    with socket.socket() as any_socket:
-        any_socket.bind(("localhost", 0))
-        return int(any_socket.getsockname()[1])
-
-
 def _run(job: Job) -> list[Any]:
-    port = str(_free_port())
+    from tutelage.launch import free_port, rank_variables
+
+    port = free_port()
     children, pipes = [], []
     for rank in range(job.ranks):
         there, here = os.pipe()
         child = os.fork()
         if child == 0:
-            os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": port, "WORLD_SIZE": str(job.ranks)}
-            os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            os.environ |= rank_variables(rank, job.ranks, port)
             _work(job, here)
         os.close(here)
         children.append(child)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import socket
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 
 from measuring.processes import end, first_line
 from tutelage import distributed
+from tutelage.launch import free_port, rank_variables
 
 Job = TypeVar("Job")
 Work = Callable[[Job], dict[str, Any]]
@@ -28,12 +28,12 @@ def run_together(
     # Anew on a GPU: a process that has touched CUDA must not be forked. Forked, one is there in no time.
     context: Any = multiprocessing.get_context("forkserver" if on_cpu else "spawn")
     context.set_forkserver_preload(["tutelage.student.training", "measuring.models"])
-    variables = {"MASTER_ADDR": "localhost", "MASTER_PORT": _free_port(), "WORLD_SIZE": str(ranks)}
+    port = free_port()
     processes, receivers = [], []
     began = time.monotonic()
     for rank in range(ranks):
         receiver, sender = context.Pipe(duplex=False)
-        told = variables | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+        told = rank_variables(rank, ranks, port)
         processes.append(context.Process(target=_child, args=(sender, work, job, told, on_cpu)))
         processes[-1].start()
         sender.close()
@@ -76,9 +76,3 @@ def _child(sender: Connection, work: Work[Job], job: Job, variables: Mapping[str
         result = {"error": f"{type(error).__name__}: {first_line(error)}"}
     sender.send(result)
     sender.close()
-
-
-def _free_port() -> str:
-    with socket.socket() as any_socket:
-        any_socket.bind(("localhost", 0))
-        return str(any_socket.getsockname()[1])

@@ -34,7 +34,7 @@ def start(count: int, arguments: Sequence[str], cpu: bool) -> Failure | None:
     Raises: KeyboardInterrupt on Ctrl-C, when all have ended.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))  # else each takes them all
-    port = _free_port()
+    port = free_port()
     context: Any = start_processes(_rank, (count, port, tuple(arguments), cpu), count, join=False, start_method=METHOD)
     processes: list[BaseProcess] = context.processes
     try:
@@ -47,6 +47,25 @@ def start(count: int, arguments: Sequence[str], cpu: bool) -> Failure | None:
         _end(processes)
 
 
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+def rank_variables(number: int, count: int, port: int) -> dict[str, str]:
+    """What every launcher says to rank `number` of `count` on one machine, by environment variables."""
+    return {
+        "RANK": str(number),
+        "LOCAL_RANK": str(number),
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+
+
 def started_here() -> bool:
     """Whether this process is one that `start` started."""
     return multiprocessing.parent_process() is not None
@@ -55,14 +74,7 @@ def started_here() -> bool:
 def _rank(number: int, count: int, port: int, arguments: Sequence[str], cpu: bool) -> None:
     """What each process runs: the command line, under the environment variables that every launcher sets."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.environ |= {
-        "RANK": str(number),
-        "LOCAL_RANK": str(number),
-        "WORLD_SIZE": str(count),
-        "LOCAL_WORLD_SIZE": str(count),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
+    os.environ |= rank_variables(number, count, port)
     if cpu:
         os.environ["ACCELERATE_USE_CPU"] = "true"
     sys.argv = ["tutelage", *arguments]
@@ -77,12 +89,6 @@ def _end_with_parent() -> None:
     assert parent is not None  # noqa: S101 - for the type checker
     parent.join()
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 def _first_failure(processes: Sequence[BaseProcess]) -> Failure | None:
