@@ -8,9 +8,9 @@ from typing import Any
 from tutelage.errors import DataError
 from tutelage.records import Triplet
 from tutelage.rounds.evaluate import evaluate
-from tutelage.rounds.feedback import check_no_test_question, count_verdicts, feedback
-from tutelage.rounds.learn import decision_after, hand_over, timed
-from tutelage.rounds.lesson import make_triplets
+from tutelage.rounds.feedback import check_no_test_question, feedback
+from tutelage.rounds.learn import decision_after, hand_over, nothing_to_teach, timed
+from tutelage.rounds.lesson import in_order, make_triplets
 from tutelage.rounds.run import Run
 from tutelage.rounds.study import Encode, study
 from tutelage.seeds import derive_seed
@@ -46,9 +46,5 @@ def lesson_of_one_pass(run: Run) -> list[Triplet]:
     corrections = timed(run, 1, "feedback", lambda: feedback(run, 1))
     triplets = make_triplets(corrections, [], derive_seed(run.recipe.seed, "lesson", 1))
     if not triplets:
-        raise DataError(
-            f"The teacher gave no right rationale for any of {len(corrections)} replies "
-            f"({count_verdicts(corrections)}); see {run.round(1).feedback}. Try another teacher or task."
-        )
-    order = {question.id: place for place, question in enumerate(run.questions["train"])}
-    return sorted(triplets, key=lambda triplet: order[triplet.question_id])
+        raise nothing_to_teach(run, corrections)
+    return in_order(run, triplets)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from tutelage.config import Recipe
 from tutelage.distributed import world_size
 from tutelage.errors import DataError
+from tutelage.records import Correction
 from tutelage.rounds.cast import build_spending, build_teacher
 from tutelage.rounds.evaluate import evaluate
 from tutelage.rounds.exam import exam, mistakes
@@ -85,15 +86,20 @@ def play_round(run: Run, number: int) -> Decision:
     corrections = timed(run, number, "feedback", lambda: feedback(run, number))
     if not timed(run, number, "lesson", lambda: lesson(run, number)):
         if number == 1:
-            raise DataError(
-                f"The teacher gave no right rationale for any of {len(corrections)} replies "
-                f"({count_verdicts(corrections)}); see {run.round(1).feedback}. Try another teacher or task."
-            )
+            raise nothing_to_teach(run, corrections)
         return Decision(decision_after(run, number - 1).best, f"no lesson: round {number} brought no right rationale")
     timed(run, number, "study", lambda: study(run, number))
     timed(run, number, "evaluation", lambda: evaluate(run, number))
     write_json(run.round(number).summary, summarize(run, number))
     return decision_after(run, number)
+
+
+def nothing_to_teach(run: Run, corrections: Sequence[Correction]) -> DataError:
+    """What to raise where the first round's corrections make no lesson."""
+    return DataError(
+        f"The teacher gave no right rationale for any of {len(corrections)} replies "
+        f"({count_verdicts(corrections)}); see {run.round(1).feedback}. Try another teacher or task."
+    )
 
 
 def decision_after(run: Run, number: int) -> Decision:

@@ -25,12 +25,17 @@ def lesson(run: Run, number: int) -> list[Triplet]:
     first = 1 if run.recipe.rounds.data == "all rounds" else number
     corrections = [correction for earlier in range(first, number + 1) for correction in feedback(run, earlier)]
     made = [mistake for earlier in range(first, number + 1) for mistake in mistakes(run, earlier)]
-    order = {question.id: place for place, question in enumerate(run.questions["train"])}
     triplets = make_triplets(corrections, made, derive_seed(run.recipe.seed, "lesson", number))
     check_no_test_question(run, [triplet.question_id for triplet in triplets])
-    triplets.sort(key=lambda triplet: order[triplet.question_id])
+    triplets = in_order(run, triplets)
     write_records(path, triplets)
     return triplets
+
+
+def in_order(run: Run, triplets: Sequence[Triplet]) -> list[Triplet]:
+    """Question by question, as the training questions come; those of one question as they were."""
+    order = {question.id: place for place, question in enumerate(run.questions["train"])}
+    return sorted(triplets, key=lambda triplet: order[triplet.question_id])
 
 
 def make_triplets(corrections: Sequence[Correction], made: Sequence[Mistake], seed: int) -> list[Triplet]:
