@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tutelage.student.drawing import Greedy, Sampling, choose, draw, uniform_numbers
 
@@ -49,3 +51,32 @@ def test_greedy_takes_the_likeliest_whatever_the_numbers() -> None:
     assert choose(logits_RV, torch.rand(2).double(), Greedy(4)).tolist() == [1, 0]
     with pytest.raises(ValueError, match="Greedy"):
         Sampling(0.0, None, None, 4)
+
+
+@given(
+    logits=st.lists(st.integers(-40, 40).map(lambda number: number / 4), min_size=1, max_size=1100),
+    top_p=st.floats(0.01, 1.0),
+)
+@settings(deadline=None)
+def test_the_nucleus_is_the_likeliest_tokens_with_their_equals(logits: list[float], top_p: float) -> None:
+    """By halving as by sorting: a token is in if what is likelier has less than top_p together."""
+    logits_V = torch.tensor(logits)
+    probability_V = logits_V.double().softmax(-1)
+    likelier_V = torch.stack([probability_V[logits_V > logit].sum() for logit in logits_V])
+    certain_V = (likelier_V - top_p).abs() > 1e-5  # what is at the border to within float32 may be in or out
+    draws = torch.arange(400, dtype=torch.float64) / 400
+    drawn = set(draw(logits_V.expand(400, -1), draws, Sampling(1.0, None, top_p, 1)).tolist())
+    outside = set(torch.nonzero((likelier_V >= top_p) & certain_V)[:, 0].tolist())
+    assert not drawn & outside
+    kept_V = probability_V.where(likelier_V < top_p, 0)
+    if bool(certain_V.all()):
+        heavy = set(torch.nonzero(kept_V / kept_V.sum() > 1 / 200)[:, 0].tolist())  # two of the even draws or more
+        assert heavy <= drawn
+
+
+def test_a_vocabulary_of_many_blocks_is_drawn_from_in_the_order_of_its_tokens() -> None:
+    logits_RV = torch.randn(64, 1500, generator=torch.Generator().manual_seed(5)) * 3
+    uniform_R = torch.rand(64, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    cumulative_RV = logits_RV.double().softmax(-1).cumsum(-1)
+    expected_R = torch.searchsorted(cumulative_RV, uniform_R[:, None], right=True)[:, 0]
+    assert draw(logits_RV, uniform_R, Sampling(1.0, None, None, 1)).tolist() == expected_R.tolist()
