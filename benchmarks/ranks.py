@@ -1,4 +1,4 @@
-"""Times the training step on several GPUs against one: data parallel, and with the student in shards (FSDP2).
+"""Times the training step on several GPUs against one: data parallel, and with the student in shards.
 
     python benchmarks/ranks.py --model 1.7B --batch 16 --ranks 1,2 --json
     python benchmarks/ranks.py --model GPT-J-6B --batch 16 --ranks 2 --sharding full --scaling strong --checkpointing
@@ -6,6 +6,7 @@
 Each rank is a process with a GPU of its own, started here, and takes StudyStep's steps as `study` does. Weights are
 random, made on the device; every step is taken on samples of new lengths, GSM8K's (measuring/lengths.py).
 
+- sharding: full is FSDP2; zero3 is DeepSpeed's ZeRO-3, where DeepSpeed is installed.
 - weak: every rank adds `--batch` samples to the global batch. strong: the global batch stays `--batch`.
 - tokens: predicted ones, the demonstrations' included, as training.jsonl counts them.
 - speedup_of_ranks: tokens a second over those of one rank without shards, where that was measured.
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +57,8 @@ class RanksJob:
 
 def measure_rank(job: RanksJob) -> dict[str, Any]:
     """Times of `job.steps` steps on this rank, and its peak of memory."""
+    if job.sharding == "zero3":  # as `accelerate launch` says it
+        os.environ |= {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"}
     device = "cpu" if job.device == "cpu" else f"cuda:{distributed.local_rank()}"
     if device != "cpu":
         torch.cuda.set_device(device)
@@ -78,7 +82,7 @@ def _seconds(student: Student, batches: list[Any], job: RanksJob) -> tuple[list[
             "batch_size": job.batch,
             "micro_batch_size": job.micro_batch,
             "gradient_checkpointing": job.checkpointing,
-            "sharding": job.sharding,
+            "sharding": "none" if job.sharding == "none" else "full",
             "demonstration_weight": DEMONSTRATION_WEIGHT,
             "learning_rate": LEARNING_RATE,
         }
@@ -103,7 +107,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="cuda", help="cpu or cuda")
     parser.add_argument("--model", default="1.7B", help="135M, 1.7B, GPT-J-6B, tiny, GPT-J-tiny, or one as in a recipe")
     parser.add_argument("--ranks", type=numbers, default=[1, 2], help="such as 1,2,4")
-    parser.add_argument("--sharding", default="none", help="none, full or none,full")
+    parser.add_argument("--sharding", default="none", help="none, full or zero3, or several: none,full")
     parser.add_argument("--scaling", default="weak,strong", help="one of them or both")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--demonstrations", type=int, default=420, help="their tokens")

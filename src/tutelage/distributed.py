@@ -45,13 +45,25 @@ def joined(cpu: bool = False) -> Iterator[None]:
     if "OMP_NUM_THREADS" not in os.environ:
         # Each would take all cores, and threads that wait for each other by spinning would hold up those of the others.
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // _local_world_size()))
-    PartialState(cpu=cpu, backend="gloo" if cpu else "cpu:gloo,cuda:nccl", timeout=PATIENCE)
+    # It would leave the group to DeepSpeed, which knows one backend only, and joins this group later (student/zero.py).
+    with _unset("ACCELERATE_USE_DEEPSPEED"):
+        PartialState(cpu=cpu, backend="gloo" if cpu else "cpu:gloo,cuda:nccl", timeout=PATIENCE)
     try:
         yield
     finally:
         # Not after an error: the others may be amid an exchange, and to take leave of them would wait for it.
         PartialState._reset_state()
     dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _unset(variable: str) -> Iterator[None]:
+    value = os.environ.pop(variable, None)
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ[variable] = value
 
 
 def _local_world_size() -> int:

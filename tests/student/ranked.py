@@ -61,7 +61,7 @@ def train(
         weights = gather_weights(student.model)
         if distributed.is_leader():
             save_student(student, Path(save), weights)
-    found = [value for weight in student.model.parameters() for value in whole(weight.detach()).flatten().tolist()]
+    found = [value for weight in student.model.parameters() for value in whole(weight).flatten().tolist()]
     return {"steps": steps, "weights": found, "sharded": is_sharded(student.model)}
 
 

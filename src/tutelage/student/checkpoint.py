@@ -19,12 +19,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from tutelage import distributed
 from tutelage.errors import WorkspaceError
 from tutelage.student.model import Student, safetensors_errors
 from tutelage.student.optimizer import allocate_state
+from tutelage.student.partitioned import Partitioned, is_partitioned
 from tutelage.student.sharding import own_part, own_rows, whole
 from tutelage.workspace import PARTIAL, disk_errors, flush, flush_folder, remove, write_json
 
@@ -32,6 +33,7 @@ FILE_BYTES = 5 * 10**9
 """Of tensors in a file, at most, but for a tensor that is larger by itself."""
 INDEX = "index.json"
 _STATES = ("exp_avg", "exp_avg_sq")
+Held = Tensor | Partitioned
 
 
 def save_checkpoint(path: Path, student: Student, optimizer: torch.optim.AdamW, step: int, fingerprint: str) -> None:
@@ -89,12 +91,18 @@ def plan_files(size_of: Mapping[str, int], limit: int) -> list[list[str]]:
     return files
 
 
-def _tensors(student: Student, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
+def _tensors(student: Student, optimizer: torch.optim.AdamW) -> dict[str, Held]:
     """What a checkpoint holds. The optimizer counts its steps as the study does, all parameters alike."""
+
+    def held(parameter: nn.Parameter, state: str | None = None) -> Held:
+        if is_partitioned(parameter):
+            return Partitioned(parameter, state)
+        return parameter.detach() if state is None else optimizer.state[parameter][state]
+
     trained = [(name, one) for name, one in student.model.named_parameters() if one.requires_grad]
-    tensors = {f"weight/{name}": parameter.detach() for name, parameter in trained}
+    tensors = {f"weight/{name}": held(parameter) for name, parameter in trained}
     for state in _STATES:
-        tensors |= {f"{state}/{name}": optimizer.state[parameter][state] for name, parameter in trained}
+        tensors |= {f"{state}/{name}": held(parameter, state) for name, parameter in trained}
     return tensors
 
 
@@ -106,7 +114,7 @@ def _begin(path: Path, partial: Path) -> None:
 
 
 def _write_files(
-    path: Path, partial: Path, tensors: Mapping[str, Tensor], files: Sequence[Sequence[str]], names: Sequence[str]
+    path: Path, partial: Path, tensors: Mapping[str, Held], files: Sequence[Sequence[str]], names: Sequence[str]
 ) -> None:
     """As many files as there are ranks, one each; all ranks put together what lies in shards."""
     own: dict[str, Tensor] = {}
@@ -160,7 +168,7 @@ def _steps(path: Path) -> list[int]:
 
 
 def _open(
-    folder: Path, tensors: Mapping[str, Tensor], fingerprint: str, opened: contextlib.ExitStack
+    folder: Path, tensors: Mapping[str, Held], fingerprint: str, opened: contextlib.ExitStack
 ) -> dict[str, Any] | None:
     """The slice of a file that each tensor is in; None if the checkpoint is damaged or of another study."""
     # Whoever damaged it from outside may have left anything.
@@ -179,8 +187,11 @@ def _open(
 
 
 @torch.no_grad()
-def _restore(places: Mapping[str, Any], tensors: Mapping[str, Tensor], optimizer: torch.optim.AdamW, step: int) -> None:
+def _restore(places: Mapping[str, Any], tensors: Mapping[str, Held], optimizer: torch.optim.AdamW, step: int) -> None:
     for key, tensor in tensors.items():
+        if isinstance(tensor, Partitioned):
+            tensor.restore(places[key])
+            continue
         own, rows = own_part(tensor), own_rows(tensor)
         if own.numel():  # of a tensor in shards no more is read than this rank's rows
             own.copy_(places[key][...] if rows is None else places[key][rows])

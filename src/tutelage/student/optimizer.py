@@ -25,9 +25,14 @@ def allocate_state(optimizer: torch.optim.AdamW) -> None:
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             if not optimizer.state[parameter]:
-                device = parameter.device if group["fused"] else torch.device("cpu")
-                optimizer.state[parameter] = {
-                    "step": torch.zeros((), dtype=torch.float32, device=device),
-                    "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
-                    "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
-                }
+                optimizer.state[parameter] = fresh_state(parameter, on_device=group["fused"])
+
+
+def fresh_state(parameter: torch.Tensor, on_device: bool) -> dict[str, torch.Tensor]:
+    """What AdamW keeps of a parameter, before the first step. on_device: where its count of steps is, if fused."""
+    device = parameter.device if on_device else torch.device("cpu")
+    return {
+        "step": torch.zeros((), dtype=torch.float32, device=device),
+        "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+        "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+    }

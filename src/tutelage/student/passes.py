@@ -167,7 +167,8 @@ def ways(student: Student, margin: float, lambda_: float, root: Root | None = No
             return [in_own_attention(student, margin, lambda_, root), separate], None
         return [separate], reason
     packed = in_packed_passes(student, margin, lambda_, root)
-    if student.device.type == "cuda" and torch.cuda.get_device_capability(student.device) >= (8, 0):
+    compiles = root is None or root.compiles
+    if compiles and student.device.type == "cuda" and torch.cuda.get_device_capability(student.device) >= (8, 0):
         return [Replay(student, margin, lambda_, root), packed], None
     return [packed], None
 

@@ -24,13 +24,20 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from tutelage import distributed
 from tutelage.config import StudySettings
 from tutelage.errors import StudentError
+from tutelage.student import zero_settings
 from tutelage.student.model import Student
+from tutelage.student.partitioned import Partitioned, is_partitioned, whole_weight
 
 Result = TypeVar("Result")
 
 
 class Root(nn.Module):
-    """Around a model: whatever calls parts of it does so in here, where its shards are put together."""
+    """Around a model: whatever calls parts of it does so in here, where its shards are put together.
+
+    compiles: whether its layers may be compiled.
+    """
+
+    compiles = True
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
@@ -44,13 +51,15 @@ class Root(nn.Module):
 def is_wanted(settings: StudySettings, quantized: bool) -> bool:
     """Whether a study shards its student: by the recipe or by the configuration of `accelerate launch`.
 
+    For DeepSpeed it is ZeRO-3 that does (zero.py), for all others FSDP2.
+
     Raises: StudentError for a configuration that is not supported, and for a quantized student.
     """
     wanted = _is_asked_for(settings)
     if wanted and quantized:
         raise StudentError(
             'A student in 4 bits (lora.quantize) cannot be sharded. Take study.sharding = "none", and no configuration '
-            "of accelerate for FSDP."
+            "of accelerate for FSDP or DeepSpeed."
         )
     return wanted
 
@@ -58,20 +67,14 @@ def is_wanted(settings: StudySettings, quantized: bool) -> bool:
 def _is_asked_for(settings: StudySettings) -> bool:
     if distributed.world_size() == 1:
         return False
-    if _is_set("ACCELERATE_USE_DEEPSPEED"):
-        raise StudentError(
-            "accelerate is set up for DeepSpeed, which Tutelage does not drive. Set it up for FSDP, version 2 "
-            '(`accelerate config`), or launch without it and put sharding = "full" under [study] of the recipe.'
-        )
-    if not _is_set("ACCELERATE_USE_FSDP"):
+    if zero_settings.is_set_up():
+        zero_settings.check()
+        return True
+    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() not in ("1", "true", "yes"):
         return settings.sharding == "full"
     if os.environ.get("FSDP_VERSION", "1") != "2":
         raise StudentError("accelerate is set up for FSDP, version 1. Set fsdp_version: 2 in its configuration.")
     return True
-
-
-def _is_set(variable: str) -> bool:
-    return os.environ.get(variable, "").lower() in ("1", "true", "yes")
 
 
 def shard(root: Root, device: torch.device) -> None:
@@ -114,9 +117,14 @@ def where_it_lies(student: Student) -> Student:
     return replace(student, device=next(student.model.parameters()).device)
 
 
-def whole(tensor: Tensor) -> Tensor:
+@torch.no_grad()
+def whole(tensor: Tensor | Partitioned) -> Tensor:
     """A tensor put together from all ranks' shards, on every rank; itself if it is in no shards."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    if isinstance(tensor, Partitioned):
+        return tensor.whole()
+    if isinstance(tensor, nn.Parameter) and is_partitioned(tensor):
+        return whole_weight(tensor)
+    return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).detach()
 
 
 def own_rows(tensor: Tensor) -> slice | None:
@@ -135,8 +143,8 @@ def own_part(tensor: Tensor) -> Tensor:
 
 
 def is_sharded(model: PreTrainedModel) -> bool:
-    """Whether it lies in shards."""
-    return any(isinstance(parameter, DTensor) for parameter in model.parameters())
+    """Whether it lies in shards, of either kind."""
+    return any(isinstance(one, DTensor) or is_partitioned(one) for one in model.parameters())
 
 
 def gather_weights(model: PreTrainedModel) -> dict[str, Tensor] | None:
@@ -151,6 +159,6 @@ def gather_weights(model: PreTrainedModel) -> dict[str, Tensor] | None:
     gathered: dict[Tensor, Tensor] = {}
     for tensor in state.values():
         if tensor not in gathered:
-            full = whole(tensor.detach())
+            full = whole(tensor)
             gathered[tensor] = full.cpu() if distributed.is_leader() else tensor
     return {name: gathered[tensor] for name, tensor in state.items()} if distributed.is_leader() else {}

@@ -11,6 +11,7 @@ from tutelage import distributed
 from tutelage.config import StudySettings
 from tutelage.errors import StudentError
 from tutelage.progress import say
+from tutelage.student import zero_settings
 from tutelage.student.exchange import GradientExchange
 from tutelage.student.gradient_checkpointing import checkpoint_activations, checkpoints_activations
 from tutelage.student.memory import is_out_of_memory, release
@@ -21,6 +22,7 @@ from tutelage.student.separate import LessonSample
 from tutelage.student.sharding import Root, forget_pass, is_wanted, shard, whole
 from tutelage.student.shares import own_micro_batches
 from tutelage.student.step import Batch, Taken
+from tutelage.student.zero import ZeroRoot
 
 CPU_MICRO_BATCH = 4
 """Samples a pass on a CPU, where Linux kills what takes too much memory, and no error says that it ran out.
@@ -47,12 +49,17 @@ class StudyStep:
     def __init__(self, student: Student, settings: StudySettings, learning_rate: float) -> None:
         self._student, self._settings = student, settings
         quantized = bool(getattr(student.model, "is_quantized", False))
-        self._root = Root(student.model) if is_wanted(settings, quantized) else None
+        sharded = is_wanted(settings, quantized)
+        self._zero = ZeroRoot(student) if sharded and zero_settings.is_set_up() else None
+        self._root = self._zero or (Root(student.model) if sharded else None)
         self._ways, reason = ways(student, settings.margin, settings.lambda_, self._root)
-        if self._root is not None:
+        if self._root is not None and self._zero is None:
             shard(self._root, student.device)
         self.optimizer = make_optimizer(student, settings, learning_rate)
         self._trained = [parameter for parameter in student.model.parameters() if parameter.requires_grad]
+        if self._zero is not None:
+            del self._ways[1:]  # a pass that failed leaves the engine in disorder
+            self._zero.begin(self.optimizer, settings)
         summing = distributed.world_size() > 1 and self._root is None
         self._exchange = GradientExchange(self._trained) if summing else None
         if reason:
@@ -84,6 +91,8 @@ class StudyStep:
         self._passes.forget()
         if self._exchange is not None:
             self._exchange.close()
+        if self._zero is not None:
+            self._zero.end()
         if checkpoints_activations(self._student.model):
             checkpoint_activations(self._student.model, False)
         self._student.model.eval()
@@ -120,14 +129,22 @@ class StudyStep:
         Raises: StudentError if memory does not suffice at all.
         """
         parts_2 = self._gradients(batch)
-        self._sum_up(parts_2)
-        norm = torch.nn.utils.clip_grad_norm_(self._trained, self._settings.max_gradient_norm or float("inf"))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         # Without a look at the loss, for which the device would have to wait; who reads it finds out (Taken.losses).
+        norm = self._update(parts_2)
+        return Taken(torch.cat([parts_2, norm[None]]), self._settings.lambda_, learning_rate)
+
+    def _update(self, parts_2: torch.Tensor) -> torch.Tensor:
+        """Sums up, clips, and steps the optimizer; the norm before clipping."""
+        if self._zero is not None:
+            torch.distributed.all_reduce(parts_2)
+            return self._zero.step()
+        self._sum_up(parts_2)
+        norm = torch.nn.utils.clip_grad_norm_(self._trained, self._settings.max_gradient_norm or float("inf"))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=not self._passes.keeps_gradients)
-        return Taken(torch.cat([parts_2, whole(norm)[None]]), self._settings.lambda_, learning_rate)
+        return whole(norm)
 
     def _sum_up(self, parts_2: torch.Tensor) -> None:
         """Makes gradients and losses those of the whole batch. A parameter without a gradient counts as zero."""
@@ -174,6 +191,8 @@ class StudyStep:
             # What is sent cannot be taken back, so the first step, which may have to be tried again, sends at its end.
             if self._exchange is not None and left == 0 and self._proven and not self._passes.keeps_gradients:
                 self._exchange.overlap()
+            if self._zero is not None:
+                self._zero.tell(last=left == 0)
             parts.append(self._passes.backward(prepared, batch.weight, batch.triplets))
         return parts
 

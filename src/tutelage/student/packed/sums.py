@@ -7,6 +7,7 @@ Shapes: N tokens of the pack, M predictions, C of them at a time, K whole triple
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from tutelage.student.losses import Sum, triplet_loss
 from tutelage.student.model import Student
 from tutelage.student.packed.attention import additive_mask, dense_mask, group_sizes, masks_by_layer
 from tutelage.student.packed.tree import Tree, plant
+from tutelage.student.partitioned import is_partitioned
 from tutelage.student.separate import JointSums, LessonSample
 
 CHUNK = 4096
@@ -68,7 +70,13 @@ def packed_passes(
 
 
 def chunk_for(student: Student) -> int:
-    """Predictions at a time, by whether memory is short."""
+    """Predictions at a time, by whether memory is short.
+
+    All at once under DeepSpeed's ZeRO-3: there, each call of a module is one of all ranks together, and they have packs
+    of different sizes.
+    """
+    if any(map(is_partitioned, student.model.parameters())):
+        return sys.maxsize
     return SMALL_CHUNK if checkpoints_activations(student.model) else CHUNK
 
 
