@@ -6,7 +6,9 @@
 | prompt-completion | prompt, completion | supervised fine-tuning on the very text that the student studied |
 | preference | prompt, chosen, rejected | preference learning: a right rationale against the student's own mistake |
 
-Each row has its question's id beside them. https://huggingface.co/docs/trl/dataset_formats has the formats.
+Each row has its question's id beside them. https://huggingface.co/docs/trl/dataset_formats has the formats. For a
+student that is asked in plain text the last two are text as it stands. For one that is asked in its chat template they
+are messages, of which its exported template makes the studied text, with what begins a text there once.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from tutelage.errors import WorkspaceError
 from tutelage.prompts import question_text
@@ -64,13 +66,16 @@ def export_lesson(folder: Path, to: Path, number: int | None = None, also: Also 
     to = check_free_for_export(to)
     run = open_run(folder, lock=False)
     lessons = _lessons(run, number)
-    prompting = prompting_for(run.student(0), run.recipe.prompt, run.demonstrations)
+    if run.recipe.prompt.chat:
+        words = _Words(_ask, _answer)
+    else:
+        words = _as_text(prompting_for(run.student(0), run.recipe.prompt, run.demonstrations))
     questions = {question.id: question for question in run.questions["train"]}
     rows = {
         configuration: {
             one: made
             for one, triplets in lessons.items()
-            if (made := list(_rows(configuration, triplets, questions, prompting)))
+            if (made := list(_rows(configuration, triplets, questions, words)))
         }
         for configuration in CONFIGURATIONS
     }
@@ -104,31 +109,44 @@ def _lessons(run: Run, number: int | None) -> dict[int, list[Triplet]]:
     return lessons
 
 
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """How a sample reads: as text, or as messages of a chat. solution: of a rationale and its answer."""
+
+    prompt: Callable[[Question], object]
+    solution: Callable[[str, str | None], object]
+
+
+def _as_text(prompting: Prompting) -> _Words:
+    return _Words(lambda question: prompting.prompt(question).text, prompting.solution)
+
+
+def _ask(question: Question) -> list[dict[str, str]]:
+    """The question as a user puts it to the exported student, whose chat template adds the rest of the prompt."""
+    asked = question_text(question.text, question.choices).removeprefix(question_text(""))
+    return [{"role": "user", "content": asked}]
+
+
+def _answer(rationale: str, answer: str | None) -> list[dict[str, str]]:
+    return [{"role": "assistant", "content": assistant_turn(rationale, answer)}]
+
+
 def _rows(
-    configuration: Configuration, triplets: Iterable[Triplet], questions: dict[str, Question], prompting: Prompting
-) -> Iterator[dict[str, Any]]:
+    configuration: Configuration, triplets: Iterable[Triplet], questions: dict[str, Question], words: _Words
+) -> Iterator[dict[str, object]]:
     for triplet in triplets:
         question, wrong = questions[triplet.question_id], triplet.negative
-        prompt, right = prompting.prompt(question).text, prompting.solution(triplet.anchor, question.answer)
-        named = {"question_id": question.id}
+        named: dict[str, object] = {"question_id": question.id}
+        prompt, right = words.prompt(question), words.solution(triplet.anchor, question.answer)
         if configuration == "chat":
-            yield named | {"messages": _messages(question, triplet.anchor)}
+            yield named | {"messages": _ask(question) + _answer(triplet.anchor, question.answer)}
         elif configuration == "prompt-completion":
             yield named | {"prompt": prompt, "completion": right}
         elif wrong is not None:
-            rejected = prompting.solution(wrong.rationale, wrong.answer)
+            rejected = words.solution(wrong.rationale, wrong.answer)
             yield named | {"prompt": prompt, "chosen": right, "rejected": rejected}
 
 
-def _messages(question: Question, rationale: str) -> list[dict[str, str]]:
-    """The question as a user puts it to the exported student, whose chat template adds the rest of the prompt."""
-    asked = question_text(question.text, question.choices).removeprefix(question_text(""))
-    return [
-        {"role": "user", "content": asked},
-        {"role": "assistant", "content": assistant_turn(rationale, question.answer)},
-    ]
-
-
-def _write_lines(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+def _write_lines(path: Path, rows: Sequence[dict[str, object]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")

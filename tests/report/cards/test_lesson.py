@@ -11,6 +11,7 @@ from huggingface_hub import DatasetCard
 from transformers import AutoTokenizer
 
 from tests.rounds.small import tutor_run
+from tests.tiny import make_model, make_tokenizer, save_model
 from tutelage.errors import WorkspaceError
 from tutelage.records import Triplet
 from tutelage.report.cards.lesson import write_lesson_card
@@ -22,6 +23,11 @@ from tutelage.rounds.study import encode_lesson
 from tutelage.workspace import write_records
 
 SHORT = ["task.train_questions=6", "task.test_questions=3", "exam.attempts=1", "study.steps=1", "prompt.count=1"]
+CHATML = (
+    "{{ '<s>' }}{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
 
 
 def taught_run(recipe: Path, folder: Path, *overrides: str) -> Run:
@@ -67,6 +73,25 @@ def test_lessons_load_with_the_words_that_were_studied(recipe: Path, tmp_path: P
     assert len(read(to, "chat", "round_2", cache)) == 3
     assert len(read(to, "preference", "round_2", cache)) == 2
     assert len(read(to, "chat", "all", cache)) == len(pairs) + 3
+
+
+def test_a_chat_students_template_makes_the_studied_text_of_its_lesson(recipe: Path, tmp_path: Path) -> None:
+    tokenizer: Any = make_tokenizer(
+        ("<s>", "<|im_end|>", "<|im_start|>", "<|pad|>"), bos_token="<s>", eos_token="<|im_end|>", pad_token="<|pad|>"
+    )
+    tokenizer.chat_template = CHATML
+    model = save_model(tmp_path / "chatty", make_model(len(tokenizer), eos_token_id=1, bos_token_id=0), tokenizer)
+    run = taught_run(recipe, tmp_path, f"student.model={model}", "prompt.chat=true", "prompt.system=Think.")
+    export_lesson(run.workspace.folder, tmp_path / "to", also=write_lesson_card)
+    export(run.workspace.folder, tmp_path / "student", 1)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "student")
+    rows = read(tmp_path / "to", "preference", "round_1", tmp_path / "cache")
+    student = run.student(0)
+    for row, sample in zip(rows, encode_lesson(run, student, lesson(run, 1)), strict=True):
+        for side, studied in (("chosen", sample.anchor), ("rejected", sample.negative)):
+            assert studied is not None
+            text = tokenizer.apply_chat_template(row["prompt"] + row[side], tokenize=False)
+            assert text == student.tokenizer.decode(studied.token_ids) + "\n"
 
 
 def test_one_rounds_lesson_and_none(recipe: Path, tmp_path: Path) -> None:

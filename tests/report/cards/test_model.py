@@ -10,6 +10,7 @@ import pytest
 from gguf import GGUFWriter
 from huggingface_hub import ModelCard
 
+from tests.encoder_decoder import save_seq2seq
 from tests.rounds.finished import begun_run, write_evaluation, write_exam
 from tests.rounds.small import tutor_run
 from tutelage.config import StudentSettings
@@ -54,6 +55,20 @@ def test_the_card_of_an_export_loads_and_its_snippet_answers_as_the_student_does
         capsys.readouterr()
         exec(snippet_of(tmp_path / name / "README.md"), {})  # noqa: S102 - it is what the card tells people to do
         assert capsys.readouterr().out.startswith(expected)
+
+
+def test_an_encoder_decoder_students_snippet_answers_as_it_does(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tutor_run(recipe, tmp_path, *SHORT, f"student.model={save_seq2seq(tmp_path / 't5')}", "prompt.count=1")
+    run.workspace.release()
+    export(run.workspace.folder, tmp_path / "to", 0, also=write_model_card)
+    expected = ask(run.workspace.folder, ASKED, number=0).text
+    assert expected
+    monkeypatch.chdir(tmp_path / "to")
+    capsys.readouterr()
+    exec(snippet_of(tmp_path / "to" / "README.md"), {})  # noqa: S102 - as above
+    assert capsys.readouterr().out.startswith(expected)
 
 
 def carded(run: Run, number: int) -> str:

@@ -20,7 +20,7 @@ _COLUMNS = {
         "`messages`: the question as the user's message, and the right rationale with its answer as the assistant's. "
         "The chat template that the exported student comes with adds what else stood in its prompt"
     ),
-    "prompt-completion": "`prompt`, `completion`: the text that the student studied, to the letter, in two parts",
+    "prompt-completion": "`prompt`, `completion`: what the student studied, to the letter, in two parts",
     "preference": (
         "`prompt`, `chosen`, `rejected`: the same prompt, a right rationale, and the student's own mistake that stood "
         "against it in the triplet loss; without the samples that had none"
@@ -70,7 +70,7 @@ def _body(run: Run, data: LessonData) -> str:
         _splits_text(run),
         fence(code, "python"),
         "\n".join(f"- **{name}**: {told}." for name, told in _COLUMNS.items()),
-        f"All are in TRL's formats. `question_id` names the question in the run. {_lengths_text(run)}",
+        f"All are in TRL's formats. `question_id` names the question in the run. {_form_text(run)}",
         "## Who taught",
         teacher_text(run, data.rounds),
         "## The questions",
@@ -92,8 +92,12 @@ def _splits_text(run: Run) -> str:
     return 'A split is what the student studied in a round; `split="round_1+round_2"` or `split="all"` joins them.'
 
 
-def _lengths_text(run: Run) -> str:
-    said = "Samples that were longer than the student's context were not studied, and stand here all the same."
-    if not run.recipe.prompt.chat:
-        return said
-    return f"{said} The prompts begin with what the chat template writes first: tokenize them without special tokens."
+def _form_text(run: Run) -> str:
+    """What whoever trains on it should know of the texts."""
+    long = "Samples that were longer than the student's context were not studied, and stand here all the same."
+    if run.recipe.prompt.chat:
+        return f"The last two are conversational: the exported student's chat template writes the rest. {long}"
+    return (
+        "The last two are plain text, demonstrations included, and the student read an end token behind it. As the "
+        f"exported student's chat template writes the messages, an answer ends with an empty line in its place. {long}"
+    )
