@@ -95,7 +95,7 @@ class Tracking:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._path = run.workspace.folder / "tracking.json"
+        self._path = run.workspace.tracking
         self._first_places: dict[int, int] = {}
         began: dict[str, Any] = {"id": secrets.token_hex(4), "told": {}}
         self._state = read_json(self._path) if self._path.is_file() else began
@@ -254,4 +254,4 @@ def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, bool | str | 
 def _line(error: Exception) -> str:
     """The first line of what an error says, and its kind."""
     said = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
+    return f"{type(error).__name__}: {said[0].rstrip('.')}" if said else type(error).__name__

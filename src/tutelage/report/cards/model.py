@@ -211,6 +211,7 @@ def _cost(cost: Spent, environment: dict[str, Any]) -> str:
     more = f", and {count(teacher.unknown, 'call')} of which none is known" if teacher.unknown else ""
     cached = f"; {count(teacher.from_cache, 'reply', 'replies')} came from a cache" if teacher.from_cache else ""
     money = "not known" if teacher.money is None else f"{escape(teacher.money)} in the currency of the prices given"
+    maybe = f", perhaps {escape(teacher.maybe_money)} more" if float(teacher.maybe_money) else ""
     broken = f", without {count(time.interrupted, 'stage')} that was cut off" if time.interrupted else ""
     seconds = f"{time.device:,.0f} seconds in all" if time.stages else "the seconds were not taken"
     return "All rounds of the run together:\n\n" + facts(
@@ -219,7 +220,7 @@ def _cost(cost: Spent, environment: dict[str, Any]) -> str:
                 "Asked of the teacher",
                 f"{count(teacher.requests, 'request')}, tokens: {tokens}{more}{cached}",
             ),
-            ("Paid", money if teacher.money is None or float(teacher.money) else "nothing"),
+            ("Paid", (money if teacher.money is None or float(teacher.money) else "nothing") + maybe),
             ("Device", f"{device}, {seconds}{broken}"),
         ]
     )

@@ -47,7 +47,10 @@ def _gguf_says(source: Source) -> dict[str, str]:
     from gguf import GGUFReader
 
     names = ("general.name", "general.license", "general.license.name", "general.license.link")
-    fields = GGUFReader(Path(source.name) / source.arguments["gguf_file"]).fields
+    try:
+        fields = GGUFReader(Path(source.name) / source.arguments["gguf_file"]).fields
+    except (OSError, ValueError):  # it may have changed since the run read it
+        return {}
     return {name: str(fields[name].contents()) for name in names if name in fields}
 
 

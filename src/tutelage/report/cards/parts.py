@@ -84,6 +84,8 @@ def terms_text(run: Run, base: Base, what: str) -> str:
     info, kind = TASKS[run.recipe.task.name], run.recipe.teacher.kind
     own = run.recipe.task.name == "own"
     licence = "not stated: check" if base.licence is None else f"{escape(base.licence)}, as its own files say"
+    if base.hub_id:
+        licence += f" (<https://huggingface.co/{base.hub_id}>)"
     rows = [
         ("Base model", f"{escape(base.name)}: {licence}"),
         ("Questions", TO_FILL_IN if own else escape(info.licence)),
