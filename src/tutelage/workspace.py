@@ -1,7 +1,7 @@
 """The run folder: its paths, atomic writes, "stage done", and a lock against two processes in one run.
 
-    RUN/recipe.toml  environment.json  questions.jsonl  split.json  demonstrations.json  leakage.json
-    RUN/teacher.sqlite  journal.jsonl  tracking.json  outcome.json
+    RUN/recipe.toml  environment.json  questions.jsonl  split.json  demonstrations.json  leakage.json  tracking.json
+    RUN/teacher.sqlite  journal.jsonl  outcome.json
     RUN/student/     the best round's student
     RUN/round-1/{exam,mistakes,feedback,lesson,training,evaluation}.jsonl  student/  evaluation.json  round.json
 
@@ -61,10 +61,10 @@ class Workspace:
         self.questions = folder / "questions.jsonl"
         self.split = folder / "split.json"
         self.demonstrations = folder / "demonstrations.json"
+        self.tracking = folder / "tracking.json"
         self.leakage = folder / "leakage.json"
         self.ledger = folder / "teacher.sqlite"
         self.journal = folder / "journal.jsonl"
-        self.tracking = folder / "tracking.json"
         self.student = folder / "student"
         self.outcome = folder / "outcome.json"
 
