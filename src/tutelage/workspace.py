@@ -1,6 +1,6 @@
 """The run folder: its paths, atomic writes, "stage done", and a lock against two processes in one run.
 
-    RUN/recipe.toml  environment.json  questions.jsonl  split.json  demonstrations.json  leakage.json  tracking.json
+    RUN/recipe.toml  environment.json  questions.jsonl  split.json  demonstrations.json  leakage.json
     RUN/teacher.sqlite  journal.jsonl  outcome.json
     RUN/student/     the best round's student
     RUN/round-1/{exam,mistakes,feedback,lesson,training,evaluation}.jsonl  student/  evaluation.json  round.json
