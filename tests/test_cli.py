@@ -125,12 +125,17 @@ def test_ask_and_export_before_and_after(tutelage: Run, tmp_path: Path, tiny_fol
     code, out, _ = tutelage("ask", "run", "What is 2 + 1?", "--round", "0")
     assert code == 0
     assert out.strip()
-    assert tutelage("export", "run", "--to", "mine", "--round", "0")[:2] == (0, "The student of round 0 is in mine.\n")
+    code, out, _ = tutelage("export", "run", "--to", "mine", "--round", "0")
+    assert code == 0
+    assert out.startswith("The student of round 0 is in mine.\n")
+    assert out.endswith("\nhf upload YOU/NAME mine\n")
     assert (tmp_path / "mine" / "model.safetensors").is_file()
-    for flag in ("--adapter", "--lm-eval"):
+    assert (tmp_path / "mine" / "README.md").is_file()
+    assert tutelage("export", "run", "--to", "other", "--lesson", "--adapter")[0] == 2
+    for flag in ("--adapter", "--lm-eval", "--lesson"):
         code, _, err = tutelage("export", "run", "--to", "other", "--round", "0", flag)
         assert code == 2
-        assert flag in err
+        assert flag.replace("--lesson", "no lesson of round 0") in err
         assert not (tmp_path / "other").exists()
 
 

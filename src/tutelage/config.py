@@ -303,8 +303,15 @@ class EvaluationSettings(Section):
     batch_size: PositiveInt | None = None
 
 
+TrackerName = Literal["tensorboard", "wandb", "trackio"]
+
+
 class Recipe(Section):
-    """Everything that decides what a run does."""
+    """Everything that decides what a run does.
+
+    report_to: the trackers that are told of each study step and round, one or several; named as in transformers.
+    project, run_name: how they file the run there; None: the run folder's name. Keys to them never stand in a recipe.
+    """
 
     task: TaskSettings
     student: StudentSettings
@@ -316,6 +323,16 @@ class Recipe(Section):
     rounds: RoundsSettings = RoundsSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     seed: int = 42
+    report_to: TrackerName | Literal["none"] | tuple[TrackerName, ...] = "none"
+    project: str = "tutelage"
+    run_name: str | None = None
+
+    @property
+    def trackers(self) -> tuple[TrackerName, ...]:
+        """Those of `report_to`, each once."""
+        if self.report_to == "none":
+            return ()
+        return tuple(dict.fromkeys([self.report_to] if isinstance(self.report_to, str) else self.report_to))
 
     @model_validator(mode="after")
     def _check_own_task(self) -> Recipe:

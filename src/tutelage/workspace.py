@@ -61,6 +61,7 @@ class Workspace:
         self.questions = folder / "questions.jsonl"
         self.split = folder / "split.json"
         self.demonstrations = folder / "demonstrations.json"
+        self.tracking = folder / "tracking.json"
         self.leakage = folder / "leakage.json"
         self.ledger = folder / "teacher.sqlite"
         self.journal = folder / "journal.jsonl"

@@ -45,6 +45,7 @@ STAGES: Mapping[Stage, tuple[str, ...]] = {
 """What a stage leaves behind, by the names in `workspace.Round`; the last of them is there when the stage is done."""
 
 _NAMED = {"task", "student", "teacher", "prompt", "exam", "study", "lora", "rounds", "evaluation", "seed"}
+_NAMED |= {"report_to", "project", "run_name"}  # they change no result
 _HOW_MANY = {"batch_size"}
 _STUDY_FREE = {"checkpoint_steps", "micro_batch_size", "gradient_checkpointing"}
 _TEACHER_FREE = {

@@ -9,7 +9,7 @@ from typing import Any
 
 from tutelage.config import OpenAITeacherSettings
 from tutelage.errors import WorkspaceError
-from tutelage.evaluation.cost import Cost, DeviceTime, cost, device_times, teacher_cost, whole_time
+from tutelage.evaluation.cost import Cost, DeviceTime, TeacherCost, cost, device_times, teacher_cost, whole_time
 from tutelage.evaluation.significance import Paired, mcnemar
 from tutelage.records import Attempt
 from tutelage.rounds.run import Run
@@ -34,6 +34,23 @@ class RunCost:
     whole: Cost
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a run spent so far, with all its rounds. device, devices: as in `RunCost`."""
+
+    device: str
+    devices: int
+    teacher: TeacherCost
+    time: DeviceTime
+
+
+def spent(run: Run) -> Spent:
+    """Of a run that may still be under way. Raises: WorkspaceError if its folder is damaged."""
+    device, devices = _devices(run)
+    times = device_times(_journal(run), _waiting(run), devices)
+    return Spent(device, devices, teacher_cost(_asked(run).values()), whole_time(times.values()))
+
+
 def run_cost(run: Run) -> RunCost:
     """What a finished run cost, round by round and as a whole. Judgements are not part of it: they teach nothing.
 
@@ -45,15 +62,14 @@ def run_cost(run: Run) -> RunCost:
         )
     outcome = read_json(run.workspace.outcome)
     device, devices = _devices(run)
-    waiting = ("feedback",) if isinstance(run.recipe.teacher, OpenAITeacherSettings) else ()
-    times = device_times(_journal(run), waiting, devices)
+    times = device_times(_journal(run), _waiting(run), devices)
     asked = _asked(run)
     rounds = {}
     for number in range(outcome["last_round"] + 1):
         teacher = teacher_cost([asked[number]] if number in asked else [])
-        gained = _gained(run, number - 1, number) if number else None
-        rounds[number] = cost(teacher, times.get(number, _NOTHING), gained)
-    whole = cost(teacher_cost(asked.values()), whole_time(times.values()), _gained(run, 0, outcome["best_round"]))
+        gain = gained(run, number - 1, number) if number else None
+        rounds[number] = cost(teacher, times.get(number, _NOTHING), gain)
+    whole = cost(teacher_cost(asked.values()), whole_time(times.values()), gained(run, 0, outcome["best_round"]))
     return RunCost(device, devices, rounds, whole)
 
 
@@ -64,8 +80,15 @@ def _asked(run: Run) -> Mapping[int, Totals]:
         return totals(ledger)
 
 
+def _waiting(run: Run) -> tuple[str, ...]:
+    """Stages in which the device has nothing to do."""
+    return ("feedback",) if isinstance(run.recipe.teacher, OpenAITeacherSettings) else ()
+
+
 def _journal(run: Run) -> list[dict[str, Any]]:
-    """The journal's events; a kill can leave half a line, which tells nothing."""
+    """The journal's events; a kill can leave half a line, which tells nothing. Single stages write none."""
+    if not run.workspace.journal.is_file():
+        return []
     events = []
     for line in run.workspace.journal.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
@@ -76,12 +99,12 @@ def _journal(run: Run) -> list[dict[str, Any]]:
 
 
 def _devices(run: Run) -> tuple[str, int]:
-    environment = read_json(run.workspace.environment)
-    gpus = [] if run.recipe.student.device.startswith("cpu") else environment["gpus"]
-    return str(gpus[0]) if gpus else "cpu", int(environment["world_size"])
+    environment = read_json(run.workspace.environment)  # the first versions told less of it
+    gpus = [] if run.recipe.student.device.startswith("cpu") else environment.get("gpus", [])
+    return str(gpus[0]) if gpus else "cpu", int(environment.get("world_size", 1))
 
 
-def _gained(run: Run, before: int, after: int) -> Paired | None:
+def gained(run: Run, before: int, after: int) -> Paired | None:
     """A student against an earlier one on the test questions; None if one of them was not evaluated."""
     if not all(run.round(number).answers.is_file() for number in (before, after)):
         return None

@@ -21,6 +21,7 @@ from tutelage.rounds.run import Run, open_run, start_run
 from tutelage.rounds.students import studies_in_shards
 from tutelage.rounds.study import study
 from tutelage.rounds.summary import summarize
+from tutelage.rounds.tracking import check_trackers, tracked
 from tutelage.student.prompting import write_template
 from tutelage.workspace import PARTIAL, link_tree, read_json, remove, write_atomically, write_json
 
@@ -36,6 +37,7 @@ def learn(recipe: Recipe, folder: Path, on_round: OnRound | None = None) -> Run:
     # A missing key, file or price shows now, and not after hours of exam.
     build_teacher(recipe)
     build_spending(recipe)
+    check_trackers(recipe)
     return _released_if_it_fails(start_run(recipe, folder), on_round)
 
 
@@ -47,7 +49,14 @@ def resume(folder: Path, overrides: Sequence[str] = (), on_round: OnRound | None
 def _released_if_it_fails(run: Run, on_round: OnRound | None) -> Run:
     # Whoever catches the error may want to resume in the same process, where the lock lives as long as its traceback.
     try:
-        return go_on(run, on_round)
+        with tracked(run) as tell_trackers:
+
+            def tell(run: Run, number: int) -> None:
+                tell_trackers()
+                if on_round is not None:
+                    on_round(run, number)
+
+            return go_on(run, tell)
     except BaseException:
         run.workspace.release()
         raise

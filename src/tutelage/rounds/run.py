@@ -21,6 +21,7 @@ from tutelage.rounds.students import load_learner, load_whole, studies_in_shards
 from tutelage.student.lora import check_adapter, check_packages
 from tutelage.student.model import Student, load_student, save_student
 from tutelage.student.prompting import prompting_for
+from tutelage.student.training import Step
 from tutelage.tasks.split import describe, question_key
 from tutelage.workspace import (
     Round,
@@ -40,11 +41,13 @@ class Run:
     """An open run folder, locked by this process. The student is loaded when a stage first asks for it.
 
     before_stage: called with a round and the name of each of its stages before that is done, or skipped.
+    on_step: called with a round, each step of its study, and the tokens a second so far.
     """
 
     workspace: Workspace
     recipe: Recipe
     before_stage: Callable[[int, str], None] | None = field(default=None, repr=False)
+    on_step: Callable[[int, Step, float], None] | None = field(default=None, repr=False)
     _student: tuple[int, Student] | None = field(default=None, repr=False)
 
     def round(self, number: int) -> Round:
@@ -201,6 +204,9 @@ CHANGEABLE = (
     "teacher.batch_size",
     "teacher.files",
     "task.data",
+    "report_to",
+    "project",
+    "run_name",
 )
 
 

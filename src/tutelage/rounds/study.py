@@ -74,6 +74,8 @@ def train_student(run: Run, number: int, start: int | None = None, encode: Encod
             speed = tokens / (time.monotonic() - began)
             advance(step.step - advance_to[0], note=f"loss {step.loss:.3f}, {speed:.0f} tokens/s")
             advance_to[0] = step.step
+            if run.on_step is not None:
+                run.on_step(number, step, speed)
 
         advance_to = [0]
         seed = derive_seed(run.recipe.seed, "study", number)

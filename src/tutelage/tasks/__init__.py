@@ -23,7 +23,7 @@ from tutelage.tasks import (
 from tutelage.tasks.split import LeftOut, Split, describe, split_task
 from tutelage.tasks.task import Splits, Task, TaskInfo
 
-__all__ = ["TASKS", "LeftOut", "Split", "Task", "TaskInfo", "describe", "load_task", "split_task"]
+__all__ = ["TASKS", "LeftOut", "Split", "Task", "TaskInfo", "describe", "hub_id_of", "load_task", "split_task"]
 
 _PUBLIC: Mapping[str, ModuleType] = {
     module.INFO.name: module for module in (gsm8k, multiarith, svamp, commonsense_qa, strategy_qa)
@@ -33,6 +33,11 @@ TASKS: Mapping[str, TaskInfo] = MappingProxyType(
     {name: module.INFO for name, module in {**_PUBLIC, **_GENERATED}.items()} | {own.INFO.name: own.INFO}
 )
 """Every task by its name: the five of the paper, the generated ones, and the user's own."""
+
+
+def hub_id_of(name: str) -> str | None:
+    """Where the Hugging Face hub has a task's data; None for one that is no public data set, or is not there."""
+    return getattr(_PUBLIC.get(name), "HUB", None)
 
 
 def load_task(settings: TaskSettings, seed: int) -> Task:
