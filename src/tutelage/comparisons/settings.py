@@ -30,7 +30,6 @@ from tutelage.baselines import METHODS
 from tutelage.config import LocalTeacherSettings, OpenAITeacherSettings, Section
 from tutelage.errors import RecipeError
 
-
 _WITH_TEACHER = ("methods", "students")
 """Tables that have room for the teacher itself, of which there is nothing but how it does at the test questions."""
 
