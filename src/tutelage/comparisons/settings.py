@@ -122,6 +122,12 @@ def folder_name(name: str) -> str:
     return re.sub(r"[^\w.=]+", "-", name.casefold()).strip("-.") or "-"
 
 
+def run_folder(comparison: Path, row: str, column: str, seed: int) -> Path:
+    """Where a comparison's folder has the run of a row and a column with a seed."""
+    place = comparison / "runs" / folder_name(row)
+    return (place / folder_name(column) if column else place) / f"seed-{seed}"
+
+
 def read_comparison(path: Path, tables: Sequence[str]) -> ComparisonSettings:
     """The comparison in a file, its recipe's path made absolute. tables: what `table` may be.
 
