@@ -27,7 +27,7 @@ def write_side_by_side(targets: Sequence[Path], out: Path | None = None) -> Path
     None for one run alone, which has a page of its own. That of each run is written first, to be linked.
     Raises: WorkspaceError if a folder is neither, or the file cannot be written; RecipeError without vl-convert-python.
     """
-    targets = list(dict.fromkeys(target.resolve() for target in targets))
+    targets = list({target.resolve(): target for target in targets}.values())
     tables = [found for target in targets for found in of_tables.find_comparisons(target)]
     runs = [target for target in targets if not of_tables.find_comparisons(target)]
     if not tables and len(runs) == 1:
@@ -36,7 +36,7 @@ def write_side_by_side(targets: Sequence[Path], out: Path | None = None) -> Path
         check_run(run)
     for run in [*runs, *(run for folder in tables for run in of_tables.runs_of(folder))]:
         _write_own(run)
-    path = (out or (targets[0].parent / _BESIDE if runs else targets[0] / REPORT)).resolve()
+    path = out or (runs[0].resolve().parent / _BESIDE if runs else targets[0] / REPORT)
     sections: dict[str, Section] = {"about": Section(_about(tables, runs))}
     if runs:
         sections["comparison"] = of_runs.gather([Reading(run) for run in runs], path.parent)
@@ -62,7 +62,7 @@ def _write_own(run: Path) -> None:
 def _about(tables: Sequence[Path], runs: Sequence[Path]) -> dict[str, object]:
     what = [
         *([f"{len(runs)} runs"] if runs else []),
-        *([tables[0].name] if len(tables) == 1 else [f"{len(tables)} comparisons"] if tables else []),
+        *([tables[0].resolve().name] if len(tables) == 1 else [f"{len(tables)} comparisons"] if tables else []),
     ]
     return {
         "title": f"Compared: {' and '.join(what)}",

@@ -39,8 +39,9 @@ def gather(readings: Sequence[Reading], place: Path) -> Section:
         pairs.append(found if isinstance(found, Paired) else None)
         run["not_compared"] = found if isinstance(found, str) else None
     adjusted = iter(holm([pair.p_value for pair in pairs if pair is not None]))
-    for run, pair in zip(runs, pairs, strict=True):
+    for reading, run, pair in zip(readings, runs, pairs, strict=True):
         run["difference"] = None if pair is None else _difference(pair, next(adjusted))
+        run["notes"] = [asdict(note) for note in reading.notes]
     return Section({"runs": runs, "recipe": _differing(readings), "alpha": ALPHA, "charts": run_charts(runs)})
 
 
@@ -85,7 +86,6 @@ def _run(reading: Reading, name: str, place: Path) -> dict[str, Any]:
         "reason": None if outcome is None else outcome.get("reason", ""),
         "not_compared": None,
         **_took(reading),
-        "notes": [asdict(note) for note in reading.notes],
     }
 
 

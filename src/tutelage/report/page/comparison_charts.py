@@ -29,27 +29,35 @@ def _tip(*fields: str) -> list[dict[str, str]]:
     return [{"field": field, "type": "nominal"} for field in fields]
 
 
-def _with_interval(x: Mapping[str, Any], y: Mapping[str, Any], by: str, line: bool, **more: Any) -> Spec:
-    """A point, with its interval as a rule through it. more: of the encodings of all, such as an offset."""
-    seen = _by(by)
-    mark: dict[str, Any] = {"type": "line" if line else "point", "strokeWidth": 2}
-    mark |= {"point": {"size": 60, "filled": True}} if line else {"size": 80, "filled": True, "opacity": 1}
-    tip = _tip(by, str(x["field"]), str(y["field"]), "low", "high")
+_APART = {part: {"color": "independent", "shape": "independent"} for part in ("scale", "legend")}
+"""A colour scale for each layer, all alike: only one that is the points' alone shares its legend with the shapes."""
+
+
+def _unnamed(by: str) -> dict[str, Any]:
+    """The colours of the layers beside the points."""
+    return {**_by(by)["color"], "legend": None}
+
+
+def _points(x: Mapping[str, Any], y: Mapping[str, Any], by: str) -> Spec:
+    tip = _tip(*dict.fromkeys((by, str(x["field"]), str(y["field"]))))
     return {
-        "height": 300,
-        "encoding": {"x": x, **more},
-        "layer": [
-            {
-                "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.5},
-                "encoding": {
-                    "y": {**y, "field": "low"},
-                    "y2": {"field": "high"},
-                    "color": {**seen["color"], "legend": None},
-                },
-            },
-            {"mark": mark, "encoding": {"y": y, **seen, "tooltip": tip}},
-        ],
+        "mark": {"type": "point", "size": 70, "filled": True, "opacity": 1},
+        "encoding": {"x": x, "y": y, **_by(by), "tooltip": tip},
     }
+
+
+def _line(x: Mapping[str, Any], y: Mapping[str, Any], by: str) -> Spec:
+    return {"mark": {"type": "line", "strokeWidth": 2}, "encoding": {"x": x, "y": y, "color": _unnamed(by)}}
+
+
+def _with_interval(x: Mapping[str, Any], y: Mapping[str, Any], by: str, line: bool, **more: Any) -> Spec:
+    """Points, each with its interval as a rule through it. more: of the encodings of all, such as an offset."""
+    rule: Spec = {
+        "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.5},
+        "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": _unnamed(by)},
+    }
+    layers = [rule, *([_line(x, y, by)] if line else []), _points(x, y, by)]
+    return {"height": 300, "encoding": more, "layer": layers, "resolve": _APART}
 
 
 _SHARE = _number("accuracy", "accuracy", format=".0%")
@@ -70,10 +78,11 @@ TOKENS: Spec = _with_interval(_number("tokens", "teacher's tokens, all rounds", 
 """The same by tokens. Rows: run, tokens, accuracy, low, high."""
 LAMBDA: Spec = _with_interval(_number("λ", "λ"), _PERCENT, "whose", line=True)
 """Accuracy in percent by λ, ours and the paper's (Fig. 5). Rows: whose, λ, accuracy, low, high."""
+_LOSS = _number("value", "loss")
 LAMBDA_LOSS: Spec = {
     "height": 300,
-    "mark": {"type": "line", "strokeWidth": 2, "point": {"size": 60, "filled": True}},
-    "encoding": {"x": _number("λ", "λ"), "y": _number("value", "loss"), **_by("loss")},
+    "layer": [_line(_number("λ", "λ"), _LOSS, "loss"), _points(_number("λ", "λ"), _LOSS, "loss")],
+    "resolve": _APART,
 }
 """What was left of each part of the loss, by λ. Rows: loss, λ, value."""
 BY_ROUND: Spec = _with_interval(_ROUND, _PERCENT, "row", line=True)
@@ -90,18 +99,18 @@ ROWS: Spec = {
             "axis": {"labelLimit": 170, "grid": True},
         },
         "yOffset": {"field": "whose", "type": "nominal", "sort": None},
-        "color": _by("whose")["color"],
     },
     "layer": [
         {
             "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.5},
-            "encoding": {"x": {**_PERCENT, "field": "low"}, "x2": {"field": "high"}},
+            "encoding": {"x": {**_PERCENT, "field": "low"}, "x2": {"field": "high"}, "color": _unnamed("whose")},
         },
         {
             "mark": {"type": "point", "size": 70, "filled": True, "opacity": 1},
-            "encoding": {"x": _PERCENT, "shape": _by("whose")["shape"], "tooltip": _tip("row", "whose", "accuracy")},
+            "encoding": {"x": _PERCENT, **_by("whose"), "tooltip": _tip("row", "whose", "accuracy")},
         },
     ],
+    "resolve": _APART,
 }
 """Accuracy in percent, a line a row (Tables 1, 3 and 7). Rows: row, whose, accuracy, low, high."""
 
