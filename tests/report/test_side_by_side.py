@@ -76,7 +76,7 @@ def test_runs_side_by_side(runs: list[Path], browser_page: Page) -> None:
         *("1", "round 1", "75.0 % (53.1 % to 88.8 %)", f"+45.0 (+{low:.1f} to +{high:.1f}) p = 0.004"),
         *("120", "0.25", "1 min 1 s cpu"),
     ]
-    assert cells(page, BAD)[1].startswith("note " + " ".join(TAGS.split()))
+    assert cells(page, BAD)[1].startswith(f"study.lambda 0.5 study.note {TAGS} task.name own")
     assert cells(page, "other")[5] == "not compared"
     verdict = page.locator(".verdict").inner_text()
     assert f"Better than plain: {BAD}." in verdict
@@ -132,7 +132,7 @@ def test_a_folder_of_comparisons(comparisons: Path, browser_page: Page) -> None:
     path = write_side_by_side([comparisons])
     assert path == comparisons / "report.html"
     page = opened(browser_page, path)
-    titles = [f"Table 1 {TAGS}", "Small", "Small"]
+    titles = [f"Table 1 {TAGS}", "Small (b)", "Small (c)"]  # two of the same name are told apart by their folders
     assert page.locator("nav a").all_inner_texts() == page.locator("h2").all_inner_texts() == titles
     shown = page.locator("#section-comparison-1 .table-box").first.locator("tbody tr")
     for line, row in zip(shown.all(), METHODS.rows, strict=False):

@@ -206,8 +206,10 @@
   // ---- sections: the runs', and one for each comparison that is in the page ----
 
   tutelage.section(RUNS, {title: "The runs compared", render: renderRuns});
-  for (const node of document.querySelectorAll(`[id^="${TABLES}"]`)) {
-    const name = node.id.replace("data-", "");
-    tutelage.section(name, {title: tutelage.data(name).title, render: renderTables});
+  const names = [...document.querySelectorAll(`[id^="${TABLES}"]`)].map((node) => node.id.replace("data-", ""));
+  const titles = names.map((name) => tutelage.data(name).title);
+  for (const [place, name] of names.entries()) {
+    const shared = titles.filter((title) => title === titles[place]).length > 1;
+    tutelage.section(name, {title: shared ? `${titles[place]} (${tutelage.data(name).name})` : titles[place], render: renderTables});
   }
 })();
