@@ -147,6 +147,8 @@ def test_a_folder_of_comparisons(comparisons: Path, browser_page: Page) -> None:
     page.get_by_text("What each run cost").click()
     assert cells(page, "Student")[1:2] == ["4.8 (1.5 to 12.2)"]
     assert page.locator("details[open] td", has_text="61.2").count() == 1
+    for summary in page.get_by_text("The runs", exact=True).all():
+        summary.click()
     check_looks(page)
     page.locator("#section-comparison-2").get_by_role("link", name="1.00").click()
     page.wait_for_selector("html[data-ready]")

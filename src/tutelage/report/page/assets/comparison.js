@@ -134,7 +134,8 @@
       numeric: shown.rows.some((row) => "number" in row[place]),
       format: (one, row) => (place === 0 ? firstCell(found, shown, row) : cellOf(one)),
     }));
-    const made = [table({caption: shown.title, hideCaption: shown.title === found.title, columns, rows: shown.rows})];
+    const same = shown.title === found.title;
+    const made = [table({caption: same ? `Table of ${found.title} (${found.name})` : shown.title, hideCaption: same, columns, rows: shown.rows})];
     if (shown.notes.length) made.push(el("ul", {class: "muted small legend"}, shown.notes.map((one) => el("li", {}, one))));
     return made;
   }
@@ -154,7 +155,7 @@
       {key: "state", label: "state"},
       {key: "folder", label: "folder", format: (folder) => el("code", {}, folder)},
     ];
-    return el("details", {"data-key": "runs"}, el("summary", {}, "The runs"), table({caption: "The runs", hideCaption: true, columns, rows: found.runs}));
+    return el("details", {"data-key": "runs"}, el("summary", {}, "The runs"), table({caption: `Runs of ${found.title} (${found.name})`, hideCaption: true, columns, rows: found.runs}));
   }
 
   function renderTables(container, found) {
