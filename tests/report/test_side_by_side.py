@@ -79,7 +79,7 @@ def test_runs_side_by_side(runs: list[Path], browser_page: Page) -> None:
     assert cells(page, BAD)[1].startswith(f"study.lambda 0.5 study.note {TAGS} task.name own")
     assert cells(page, "other")[5] == "not compared"
     verdict = page.locator(".verdict").inner_text()
-    assert f"Better than plain: {BAD}." in verdict
+    assert f"Significantly better than plain: {BAD}." in verdict
     assert "other is not compared with plain: other test questions" in verdict
     with page.expect_download() as download:
         page.get_by_role("button", name="Download the numbers as CSV of: Test accuracy by round").click()

@@ -9,12 +9,13 @@ from tutelage.report.page.charts import Spec
 
 _COLOURS = ["$accent", "$second", "$good", "$bad", "$muted"]
 _SHAPES = ["circle", "square", "triangle-up", "diamond", "cross"]
-_NAMES = {"orient": "top", "title": None, "symbolOpacity": 1, "columns": {"expr": "width < 500 ? 1 : 4"}}
+_NAMES = {"orient": "top", "title": None, "symbolOpacity": 1, "columns": 1, "labelLimit": 280}
+"""One below the other: a run's name may be as long as a phone is wide."""
 
 
 def _by(field: str) -> dict[str, Any]:
     """Colour and shape together: neither has to be told apart alone. In the order of the rows."""
-    shared: dict[str, Any] = {"field": field, "type": "nominal", "sort": None, "legend": {**_NAMES, "labelLimit": 320}}
+    shared: dict[str, Any] = {"field": field, "type": "nominal", "sort": None, "legend": _NAMES}
     return {
         "color": {**shared, "scale": {"range": _COLOURS}},
         "shape": {**shared, "scale": {"range": _SHAPES}},
@@ -64,13 +65,13 @@ _SHARE = _number("accuracy", "accuracy", format=".0%")
 _PERCENT = _number("accuracy", "accuracy, %")
 _ROUND = {"field": "round", "type": "ordinal", "title": "round", "axis": {"labelAngle": 0, "grid": False}}
 
-RUNS: Spec = _with_interval(
-    _ROUND,
-    _SHARE,
-    "run",
-    line=True,
-    xOffset={"field": "run", "type": "nominal", "sort": None, "scale": {"paddingOuter": 4}},
-)
+
+def _beside(field: str) -> dict[str, Any]:
+    """Keeps the intervals of one round apart, and near the round."""
+    return {"field": field, "type": "nominal", "sort": None, "scale": {"paddingOuter": 4}}
+
+
+RUNS: Spec = _with_interval(_ROUND, _SHARE, "run", line=True, xOffset=_beside("run"))
 """Test accuracy by round, a line a run. Rows: run, round, accuracy, low, high."""
 MONEY: Spec = _with_interval(_number("money", "teacher's money, all rounds"), _SHARE, "run", line=False)
 """Test accuracy of the kept student by what its run paid the teacher. Rows: run, money, accuracy, low, high."""
@@ -85,7 +86,7 @@ LAMBDA_LOSS: Spec = {
     "resolve": _APART,
 }
 """What was left of each part of the loss, by λ. Rows: loss, λ, value."""
-BY_ROUND: Spec = _with_interval(_ROUND, _PERCENT, "row", line=True)
+BY_ROUND: Spec = _with_interval(_ROUND, _PERCENT, "row", line=True, xOffset=_beside("row"))
 """Accuracy in percent by round (Table 5). Rows: row, round, accuracy, low, high."""
 
 ROWS: Spec = {

@@ -35,7 +35,7 @@
     const compared = others.filter((run) => run.difference);
     const sure = compared.filter((run) => run.difference.significant);
     const named = (words, runs) => (runs.length ? `${words} than ${first.name}: ${listed(runs.map((run) => run.name))}. ` : "");
-    const apart = named("Better", sure.filter((run) => run.difference.difference > 0)) + named("Worse", sure.filter((run) => run.difference.difference < 0));
+    const apart = named("Significantly better", sure.filter((run) => run.difference.difference > 0)) + named("Significantly worse", sure.filter((run) => run.difference.difference < 0));
     const none = compared.length && !sure.length ? `No run is significantly better or worse than ${first.name}, the first. ` : "";
     const open = compared.length - sure.length;
     const rest = sure.length && open ? `${open === 1 ? "One difference is" : `${open} differences are`} not significant. ` : "";
@@ -143,7 +143,7 @@
   function state(found) {
     const finished = found.runs.filter((run) => run.state === "finished").length;
     if (!found.runs.length) return null;
-    const text = finished === found.runs.length ? `All ${format.integer(finished)} runs have finished.` : `${format.integer(finished)} of ${format.integer(found.runs.length)} runs have finished; the tables come when all have.`;
+    const text = finished === found.runs.length ? `${finished === 1 ? "Its one run has" : `All ${format.integer(finished)} runs have`} finished.` : `${format.integer(finished)} of ${format.integer(found.runs.length)} runs have finished; the tables come when all have.`;
     return el("p", {class: "muted small"}, text);
   }
 
