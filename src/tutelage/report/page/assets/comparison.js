@@ -68,7 +68,7 @@
   }
 
   function recipeOf(found, place) {
-    return found.recipe.map((one) => el("div", {}, el("code", {}, one.key), ` ${setting(one.values[place])}`));
+    return el("div", {class: "keys"}, found.recipe.map((one) => el("div", {}, el("code", {}, one.key), ` ${setting(one.values[place])}`)));
   }
 
   const setting = (value) => (value === null ? "not set" : value);
