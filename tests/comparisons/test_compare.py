@@ -70,6 +70,8 @@ def test_what_a_row_shares_is_neither_done_nor_paid_again(write: Write, tmp_path
     assert results["one"]["cost"]["whole"]["teacher"]["money"] == "0.00016"
     assert results["cot"]["cost"]["whole"]["teacher"]["from_cache"] == 4
     assert "| one | " in (tmp_path / "out" / "cost.md").read_text()
+    [costs] = read_json(tmp_path / "out" / "cost.json")
+    assert [row[0]["value"] for row in costs["rows"]] == [name for name, _, _ in rows]
     check_tables(
         Compared(settings, tmp_path / "out", tuple(read_result(runs[name], name, "", 1, how) for name, how, _ in rows))
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -150,9 +151,23 @@ def test_a_folder_of_comparisons(comparisons: Path, browser_page: Page) -> None:
     for summary in page.get_by_text("The runs", exact=True).all():
         summary.click()
     check_looks(page)
+    page.get_by_role("navigation").get_by_role("link", name="Small (b)").click()
+    assert page.evaluate("document.activeElement.id") == "heading-comparison-2"
     page.locator("#section-comparison-2").get_by_role("link", name="1.00").click()
     page.wait_for_selector("html[data-ready]")
     assert page.url == (comparisons / "b/runs/λ-=-1/seed-1/report.html").resolve().as_uri()
+
+
+def test_a_runs_own_page_is_written_again_once_something_happened_in_the_run(runs: list[Path]) -> None:
+    write_side_by_side(runs)
+    own = runs[0] / "report.html"
+    text = own.read_text()
+    own.write_text("kept")
+    write_side_by_side(runs)
+    assert own.read_text() == "kept"
+    os.utime(runs[0] / "outcome.json", (own.stat().st_mtime + 1,) * 2)
+    write_side_by_side(runs)
+    assert len(own.read_text()) == len(text)
 
 
 def test_one_run_has_a_page_of_its_own_and_other_folders_are_refused(runs: list[Path], tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tutelage.report.gathering import comparisons as of_tables
 from tutelage.report.page.page import assemble
 from tutelage.report.reading import Reading
 from tutelage.report.write import REPORT, check_run, write_report
-from tutelage.workspace import write_text
+from tutelage.workspace import Workspace, write_text
 
 _BESIDE = "comparison.html"
 """Of runs that were named one by one, in the folder of the first."""
@@ -48,8 +48,9 @@ def write_side_by_side(targets: Sequence[Path], out: Path | None = None) -> Path
 
 def _write_own(run: Path) -> None:
     """A run's own page, unless nothing has happened in the run since it was written."""
-    journal, report = run / "journal.jsonl", run / REPORT
-    if report.is_file() and journal.is_file() and report.stat().st_mtime_ns >= journal.stat().st_mtime_ns:
+    workspace, report = Workspace(run), run / REPORT
+    events = [path for path in (workspace.journal, workspace.outcome, run / "teacher.json") if path.is_file()]
+    if report.is_file() and all(path.stat().st_mtime_ns <= report.stat().st_mtime_ns for path in events):
         return
     try:
         write_report(run)
