@@ -108,7 +108,10 @@ def _papers(table: Table) -> list[str]:
 
 
 def _curves(table: Table) -> Iterator[Chart]:
-    """Figure 6: each part of the loss over the steps, a line a run."""
+    """Figure 6: each part of the loss over the steps, a line a run.
+
+    A triplet loss of zero throughout was never computed, as with a weight of 0: it has no line, and keeps its colour.
+    """
     if table["name"] != "curves":
         return
     rows = values(table)
@@ -116,15 +119,12 @@ def _curves(table: Table) -> Iterator[Chart]:
     for loss in ("language-model loss", "triplet loss"):
         drawn = []
         for (row, column, seed), curve in groupby(rows, lambda one: (one["row"], one["column"], one["seed"])):
-            steps = _of_loss(list(curve), loss)
+            steps = list(curve)
+            was_computed = any(one[loss] for one in steps)
             name = ", ".join(part for part in (row, column, f"seed {seed}" if several else "") if part)
-            drawn += [{"of": name, "step": one["step"], "value": one[loss]} for one in _thinned(steps)]
+            shown = _thinned(steps) if was_computed else steps[:1]
+            drawn += [{"of": name, "step": one["step"], "value": one[loss] if was_computed else None} for one in shown]
         yield _chart("loss", drawn, f"Round 1: {loss}", loss.replace(" ", "-"))
-
-
-def _of_loss(steps: Sequence[Mapping[str, Any]], loss: str) -> Sequence[Mapping[str, Any]]:
-    """All steps, but none of a triplet loss that was never computed: zero throughout is what a weight of 0 leaves."""
-    return steps if any(one[loss] for one in steps) else []
 
 
 def _thinned(curve: Sequence[Any]) -> Sequence[Any]:
