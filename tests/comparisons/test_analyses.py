@@ -18,6 +18,7 @@ from tutelage.comparisons.results import RoundResult, RunResult, TeacherUse, rea
 from tutelage.comparisons.settings import ColumnSettings, read_comparison
 from tutelage.errors import RecipeError
 from tutelage.student.model import Student
+from tutelage.workspace import read_json
 
 PAPER = Paper(
     {
@@ -61,6 +62,9 @@ def test_analyses_of_one_comparison(write: Write, tmp_path: Path, monkeypatch: p
     [table] = ANALYSES["cases"](replace(compared, results=results[:1]), None)
     assert [line[3].value for line in table.rows][2:] == [4, 0]  # test questions that were wrong before, and right
     assert "Picked by rule" in (results[0].folder / "cases.md").read_text()
+    studies = read_json(results[0].folder / "cases.json")
+    assert [study["title"] for study in studies] == [line[2].value for line in table.rows]
+    assert len(studies[-2]["cases"]) == table.rows[-2][5].value
 
 
 def test_a_judge_scores_round_by_round_and_is_asked_once(

@@ -34,6 +34,9 @@ def test_a_folder_of_comparisons_is_one_command(
     told = capsys.readouterr()
     assert "| plain | 0.0 (0.0 to 49.0) |" in told.out
     assert "The tables are in runs/comparisons/second/table.md" in told.out
+    assert "The report is in runs/comparisons/second/report.html." in told.out
+    for page in ("report.html", "runs/plain/seed-1/report.html"):
+        assert (tmp_path / "runs" / "comparisons" / "second" / page).is_file()
     assert "Taken over: evaluation of round 0" in told.err  # of the comparison beside it
     assert run(monkeypatch, tmp_path, *arguments[:-1], "evaluation.max_new_tokens=9") == 2
     assert "holds another comparison: overrides was different" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -69,6 +70,8 @@ def test_what_a_row_shares_is_neither_done_nor_paid_again(write: Write, tmp_path
     assert results["one"]["cost"]["whole"]["teacher"]["money"] == "0.00016"
     assert results["cot"]["cost"]["whole"]["teacher"]["from_cache"] == 4
     assert "| one | " in (tmp_path / "out" / "cost.md").read_text()
+    [costs] = read_json(tmp_path / "out" / "cost.json")
+    assert [row[0]["value"] for row in costs["rows"]] == [name for name, _, _ in rows]
     check_tables(
         Compared(settings, tmp_path / "out", tuple(read_result(runs[name], name, "", 1, how) for name, how, _ in rows))
     )
@@ -226,3 +229,32 @@ def test_half_a_line_that_a_kill_left_in_a_journal_tells_nothing(tmp_path: Path)
     journal = tmp_path / "journal.jsonl"
     journal.write_text('{"event": "end", "round": 1, "stage": "exam", "seconds": 2.5}\n{"event": "end", "rou')
     assert stage_seconds(journal) == {(1, "exam"): 2.5}
+
+
+def test_a_student_that_another_row_let_go_of_is_trained_again(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [("long", "distillation", []), ("short", "distillation", ["rounds.limit=1"])]
+    settings, path = write(rows, "rounds.patience=9", "rounds.keep=needed")
+    studied: list[str] = []
+
+    def counted(run, number, *more, **named):  # type: ignore[no-untyped-def]
+        studied.append(f"{run.workspace.folder.parent.name} {number}")
+        study(run, number, *more, **named)
+
+    monkeypatch.setattr(sys.modules["tutelage.rounds.learn"], "study", counted)
+    compare(settings, path, tmp_path / "out")
+    long, short = (tmp_path / "out" / "runs" / name / "seed-1" for name in ("long", "short"))
+    assert not (long / "round-1" / "student").exists()
+    assert (short / "round-1" / "student").is_dir()
+    before = {"evaluation 0", "exam 1", "mistakes 1", "feedback 1", "lesson 1"}
+    assert taken(short) == {*before, "evaluation 1"}  # the training came out the same, to the last digit
+    assert (short / "round-1" / "training.jsonl").read_bytes() == (long / "round-1" / "training.jsonl").read_bytes()
+
+    log = long / "round-1" / "training.jsonl"
+    log.write_text(log.read_text().replace('"gradient_norm": ', '"gradient_norm": 1'))  # as on a GPU it may
+    shutil.rmtree(short)
+    compare(settings, path, tmp_path / "out")
+    assert taken(short) == before
+    assert read_json(short / "round-1" / "evaluation.json")["total"] == 4
+    assert studied.count("short 1") == 2

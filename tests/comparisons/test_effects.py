@@ -12,9 +12,10 @@ from tests.comparisons.conftest import Write
 from tutelage.comparisons.analyses import ANALYSES
 from tutelage.comparisons.compared import Compared
 from tutelage.comparisons.effects import accuracy_cell, effect, effect_cells, mean_cell, p_text, round_cell
+from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RoundResult, RunResult, TeacherUse
 from tutelage.comparisons.table import Cell
-from tutelage.evaluation.significance import mcnemar
+from tutelage.evaluation.significance import mcnemar, paired_interval
 from tutelage.records import Score
 
 ALL_WRONG = {str(place): False for place in range(20)}
@@ -38,8 +39,21 @@ def test_several_seeds_take_twice_the_median_p_value() -> None:
     assert found.p_value == pytest.approx(2 * mcnemar(ALL_WRONG, FEW_RIGHT).p_value)
     assert found.difference == pytest.approx(17 / 60)
     [cell] = effect_cells([found])
-    assert (cell.interval, cell.mark) == (None, "n.s.")
+    assert cell.mark == "n.s."
     assert cell.note.startswith("± 30.1, p = ")
+    low, high = found.interval
+    assert cell.interval == (100 * low, 100 * high)
+    assert (low, high) == pytest.approx(paired_interval(0, 17 / 3, 20))  # of 20 questions, and not of 60
+
+
+def test_seeds_that_agree_have_one_seeds_interval() -> None:
+    once, thrice = (effect([FEW_RIGHT] * seeds, [MANY_RIGHT] * seeds) for seeds in (1, 3))
+    assert once is not None
+    assert thrice is not None
+    assert thrice.interval == pytest.approx(once.interval)
+    fewer = effect([FEW_RIGHT, FEW_RIGHT], [MANY_RIGHT, {str(place): place < 6 for place in range(10)}])
+    assert fewer is not None
+    assert fewer.interval == pytest.approx(paired_interval(0, (7 / 20 + 1 / 10) / 2 * 10, 10))
 
 
 def test_a_seed_that_goes_the_other_way_is_no_evidence() -> None:
@@ -52,6 +66,25 @@ def test_a_seed_that_goes_the_other_way_is_no_evidence() -> None:
     undecided = effect([ALL_WRONG, lost], [lost, ALL_WRONG])
     assert undecided is not None
     assert (undecided.difference, undecided.p_value) == (0.0, 1.0)
+
+
+def test_a_table_of_one_column_reads_by_rows_and_leaves_the_teacher_out(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = {"Student": ALL_WRONG, "Large": MANY_RIGHT, "+ Distillation": MANY_RIGHT}
+    monkeypatch.setattr(RunResult, "right", lambda one: right[one.row])
+    rows: list[tuple[str, str, list[str]]]
+    rows = [("Student", "untrained", []), ("Large", "teacher", []), ("+ Distillation", "distillation", [])]
+    settings, _ = write(rows, table="students", head='columns = [{ name = "Small", paper = "770M" }]\n')
+    found = tuple(replace(kept(0.3, 1), row=row, column="Small", method=method) for row, method, _ in rows)
+    paper = Paper({"table_7": {"rows": [{"task": None, "method": "+ Distillation", "accuracy": {"770M": 13.3}}]}})
+    [table] = ANALYSES["students"](Compared(settings, tmp_path, found), paper)
+    assert table.columns == ("method", "Small", "Small, over the row before", "the paper's 770M")
+    assert [[row[place].value for place in (0, 2, 3)] for row in table.rows] == [
+        ["Student", None, None],
+        ["Large", None, None],
+        ["+ Distillation", 60.0, 13.3],
+    ]
 
 
 def test_a_family_is_corrected_together() -> None:

@@ -46,6 +46,14 @@ ROW = '[[rows]]\nname = "a"\nmethod = "distillation"\n'
             + ROW.replace("distillation", "star"),
             "the reference row 'a' learns from no teacher",
         ),
+        *(
+            (
+                f'title = "T"\ntable = "{table}"\nrecipe = "r"\n' + ROW.replace("distillation", "teacher"),
+                f"the row 'a' has the method \"teacher\", which has accuracy and price alone: no student, round or "
+                f'lesson for table = "{table}". Leave the row out; a table that shows it is methods or students',
+            )
+            for table in ("reflection", "transfer", "rounds")
+        ),
         ("title = ", "not valid TOML"),
     ],
 )

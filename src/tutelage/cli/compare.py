@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from tutelage.cli.common import Data, Overrides, quiet, show
-from tutelage.errors import RecipeError
+from tutelage.errors import RecipeError, TutelageError
+from tutelage.progress import say
 
 ComparisonArgument = Annotated[
     Path,
@@ -50,3 +51,16 @@ def compare(
         for table in run(settings, file, folder, overrides or [], data, theirs):
             show(to_markdown(table))
         show(f"The tables are in {folder / 'table.md'}, table.csv and table.json; the runs' numbers in results.json.")
+        if (page := _report(folder)) is not None:
+            show(f"The report is in {page}.")
+
+
+def _report(folder: Path) -> Path | None:
+    """Writes the comparison's report. What keeps it from being written is told: the tables are there."""
+    from tutelage.report.side_by_side import write_side_by_side
+
+    try:
+        return write_side_by_side([folder])
+    except (TutelageError, OSError) as error:
+        say(f"The report could not be written: {error} `tutelage report {folder}` writes it later.")
+        return None

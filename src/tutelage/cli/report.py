@@ -11,17 +11,27 @@ from typing import Annotated
 import typer
 
 from tutelage.cli.common import quiet, show
-from tutelage.errors import RecipeError, TutelageError
+from tutelage.errors import TutelageError
 from tutelage.progress import say
 
-RunsArgument = Annotated[list[Path], typer.Argument(metavar="RUN [RUN]...", help="Run folders.")]
+RunsArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RUN [RUN]...", help="Run folders; or what `tutelage compare` wrote, or a folder of such folders."
+    ),
+]
 NoOpen = Annotated[bool, typer.Option("--no-open", help="Leave the browser alone.")]
 
 
 def report(
     runs: RunsArgument,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Where to; else report.html in the run folder.")
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Where to; else report.html in the folder, or comparison.html beside the first run.",
+        ),
     ] = None,
     no_open: NoOpen = False,
     inside: Annotated[
@@ -29,18 +39,17 @@ def report(
         typer.Option("--inside", help="Read right and wrong solutions with the students first, in about a minute."),
     ] = False,
 ) -> None:
-    """Write a run's report, one HTML file that needs no network, and open it."""
+    """Write a run's report, or one that compares several, one HTML file that needs no network, and open it."""
+    from tutelage.report.side_by_side import write_side_by_side
     from tutelage.report.write import write_report
 
-    if out is not None and len(runs) > 1:
-        raise RecipeError(f"--out names one file, and there are {len(runs)} runs: leave it out, or give one run.")
-    for run in runs:
-        if inside:
+    if inside:
+        for run in runs:
             _read_inside(run)
-        path = write_report(run, out)
-        show(f"The report is in {path}.")
-        if not no_open:
-            open_page(path.resolve().as_uri())
+    path = write_side_by_side(runs, out) or write_report(runs[0], out)
+    show(f"The report is in {path}.")
+    if not no_open:
+        open_page(path.resolve().as_uri())
 
 
 def _read_inside(run: Path) -> None:

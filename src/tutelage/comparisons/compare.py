@@ -2,7 +2,7 @@
 
     COMPARISON/comparison.toml  comparison.json  journal.jsonl
     COMPARISON/runs/ROW/seed-1/      run folders as ever; with several columns runs/ROW/COLUMN/seed-1/
-    COMPARISON/results.json  table.md  table.csv  table.json  cost.md
+    COMPARISON/results.json  table.md  table.csv  table.json  cost.md  cost.json
 
 It resumes: the same call goes on, and runs that are finished are left as they are.
 """
@@ -22,7 +22,7 @@ from tutelage.comparisons.costs import write_costs
 from tutelage.comparisons.fairness import fair_overrides
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RunResult, is_finished, read_result
-from tutelage.comparisons.settings import ColumnSettings, ComparisonSettings, RowSettings, folder_name
+from tutelage.comparisons.settings import ColumnSettings, ComparisonSettings, RowSettings, run_folder
 from tutelage.comparisons.sharing import KEYS, find_untrained, share
 from tutelage.comparisons.table import Table, write_tables
 from tutelage.config import OpenAITeacherSettings, Recipe
@@ -123,9 +123,7 @@ def plan(settings: ComparisonSettings, folder: Path) -> list[Job]:
     for column in settings.columns:
         for seed in settings.seeds:
             for row in rows:
-                place = folder / "runs" / folder_name(row.name)
-                place = place / folder_name(column.name) if column.name else place
-                jobs.append(Job(row, column, seed, place / f"seed-{seed}"))
+                jobs.append(Job(row, column, seed, run_folder(folder, row.name, column.name, seed)))
     return jobs
 
 

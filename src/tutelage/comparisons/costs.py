@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tutelage.comparisons.results import RunResult
-from tutelage.comparisons.table import NOT_SIGNIFICANT, Cell, Table, to_markdown
+from tutelage.comparisons.table import NOT_SIGNIFICANT, Cell, Table, to_json, to_markdown
 from tutelage.evaluation.significance import holm
 from tutelage.rounds.costs import RunCost
 from tutelage.workspace import write_text
@@ -19,8 +19,10 @@ _HEADING = (
 
 
 def write_costs(folder: Path, title: str, costs: Sequence[tuple[RunResult, RunCost]]) -> None:
-    """Writes cost.md into a comparison's folder."""
-    write_text(folder / "cost.md", to_markdown(cost_table(title, costs)))
+    """Writes cost.md and cost.json into a comparison's folder."""
+    table = cost_table(title, costs)
+    write_text(folder / "cost.md", to_markdown(table))
+    write_text(folder / "cost.json", to_json([table]))
 
 
 def cost_table(title: str, costs: Sequence[tuple[RunResult, RunCost]]) -> Table:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import NormalDist, median
 
 from tutelage.comparisons.results import RoundResult, RunResult
 from tutelage.comparisons.table import NOT_SIGNIFICANT, Cell
-from tutelage.evaluation.significance import Paired, holm, mcnemar, spread
+from tutelage.evaluation.significance import Paired, holm, mcnemar, paired_interval, spread
 
 ALPHA = 0.05
 
@@ -18,12 +19,20 @@ ALPHA = 0.05
 class Effect:
     """Second minus first. difference: the seeds' mean, a fraction of 1. pairs: one test a seed.
 
+    interval: 95 %, of the mean on other questions of the kind, for the seeds as they came: Tango's score interval of
+    the mean counts on as many questions as one seed has. The seeds answer the same questions, which are no further
+    ones; a question's mean over seeds varies no more than a single seed's answer, so it is wide enough, and rather too
+    wide. How far seeds lie apart is no part of it, and is said beside it: a t interval over two or three seeds would
+    say nothing, and over any number it would leave out the chance in the choice of questions.
+    Source: Tango, Statistics in Medicine 17, 1998, 891; for the unit, Miller 2024 (arXiv 2411.00640), sections 3 and 4.
+
     p_value: of all seeds together, as twice the median of theirs. That holds however much they hang together, as they
     do where every seed answers the same test questions. Source: Meinshausen, Meier & Bühlmann 2009, section 3. A seed
     that goes against the mean counts with p = 1: it is no evidence for what the mean says.
     """
 
     difference: float
+    interval: tuple[float, float]
     p_value: float
     pairs: tuple[Paired, ...]
 
@@ -44,9 +53,28 @@ def effect(first: Sequence[Right | None], second: Sequence[Right | None]) -> Eff
             return None
         pairs.append(mcnemar({one: before[one] for one in common}, {one: after[one] for one in common}))
     mean = spread([pair.difference for pair in pairs]).mean
+    interval = pairs[0].interval if len(pairs) == 1 else _interval_over_seeds(pairs)
     p_values = [pair.p_value if pair.difference * mean > 0 else 1.0 for pair in pairs]
     together = pairs[0].p_value if len(pairs) == 1 else min(1.0, 2 * median(p_values))
-    return Effect(mean, together, tuple(pairs))
+    return Effect(mean, interval, together, tuple(pairs))
+
+
+def _interval_over_seeds(pairs: Sequence[Paired]) -> tuple[float, float]:
+    """Seeds may have been asked different questions, and not equally many: then the fewest count."""
+    totals = [pair.only_first + pair.only_second + pair.both + pair.neither for pair in pairs]
+    first = spread([pair.only_first / total for pair, total in zip(pairs, totals, strict=True)]).mean
+    second = spread([pair.only_second / total for pair, total in zip(pairs, totals, strict=True)]).mean
+    fewest = min(totals)
+    return paired_interval(fewest * first, fewest * second, fewest)
+
+
+def over_the_row_before(rows: Sequence[Sequence[RunResult]]) -> list[Effect | None]:
+    """Each row of a student against the one before it; the teacher, which is none, is left out."""
+    found: list[Effect | None] = [None] * len(rows)
+    students = [place for place, results in enumerate(rows) if results[0].method != "teacher"]
+    for before, place in pairwise(students):
+        found[place] = effect(*([one.right() for one in rows[which]] for which in (before, place)))
+    return found
 
 
 def effect_cells(effects: Sequence[Effect | None]) -> list[Cell]:
@@ -57,11 +85,10 @@ def effect_cells(effects: Sequence[Effect | None]) -> list[Cell]:
 
 def _cell(one: Effect, p_value: float) -> Cell:
     mark = NOT_SIGNIFICANT if p_value > ALPHA else ""
-    if len(one.pairs) == 1:
-        low, high = one.pairs[0].interval
-        return Cell(100 * one.difference, (100 * low, 100 * high), mark, p_text(p_value))
+    low, high = one.interval
     deviation = spread([pair.difference for pair in one.pairs]).deviation
-    return Cell(100 * one.difference, None, mark, f"± {100 * (deviation or 0):.1f}, {p_text(p_value)}")
+    apart = "" if deviation is None else f"± {100 * deviation:.1f}, "
+    return Cell(100 * one.difference, (100 * low, 100 * high), mark, apart + p_text(p_value))
 
 
 def p_text(p_value: float) -> str:
@@ -124,13 +151,14 @@ def round_cell(
 
 KEPT = "that the held-out part of the training split chose"
 _DIFFERENCES = (
-    "Differences are in points, on the same questions, with their 95 % interval and the exact McNemar test's p-value, "
-    f"by Holm's method over the column. {NOT_SIGNIFICANT}: not significant at {ALPHA}; no gain."
+    "Differences are in points, on the same questions, with Tango's 95 % interval and the exact McNemar test's "
+    f"p-value, by Holm's method over the column. {NOT_SIGNIFICANT}: not significant at {ALPHA}; no gain."
 )
 _SEVERAL_SEEDS = (
-    "Over several seeds: means, ± the standard deviation; an accuracy's interval is the mean's on as many questions as "
-    "one seed has; a p-value is twice the median of the seeds', where one that goes the other way counts as 1. Replies "
-    "that a paid teacher gave for one seed are not asked for again for another, so ± says nothing of its variance."
+    "Over several seeds: means, ± the standard deviation. An interval, of an accuracy or a difference, is the mean's "
+    "on as many questions as one seed has; it holds for these seeds, and ± says how far they lie apart. A p-value is "
+    "twice the median of the seeds', where one that goes the other way counts as 1. Replies that a paid teacher gave "
+    "for one seed are not asked for again for another, so ± says nothing of its variance."
 )
 
 

@@ -30,6 +30,9 @@ from tutelage.baselines import METHODS
 from tutelage.config import LocalTeacherSettings, OpenAITeacherSettings, Section
 from tutelage.errors import RecipeError
 
+_WITH_TEACHER = ("methods", "students")
+"""Tables that have room for the teacher itself, of which there is nothing but how it does at the test questions."""
+
 
 class RowSettings(Section):
     """A row: a method with overrides of the recipe. paper: as the paper's table calls what stands beside it."""
@@ -87,6 +90,13 @@ class ComparisonSettings(Section):
             folders = [folder_name(name) for name in names]
             if len(set(folders)) < len(folders):
                 raise ValueError(f"two {what} have the same name, or names that differ in signs alone: {names}")
+        teachers = [row.name for row in self.rows if row.method == "teacher"]
+        if teachers and self.table not in _WITH_TEACHER:
+            raise ValueError(
+                f'the row {teachers[0]!r} has the method "teacher", which has accuracy and price alone: no student, '
+                f'round or lesson for table = "{self.table}". Leave the row out; a table that shows it is '
+                f"{' or '.join(_WITH_TEACHER)}"
+            )
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"a seed stands twice in {list(self.seeds)}")
         if self.reference is not None and self.reference not in [row.name for row in self.rows]:
@@ -110,6 +120,12 @@ class ComparisonSettings(Section):
 def folder_name(name: str) -> str:
     """A row's or a column's name as a folder's: "+ Self-Reflection" is "self-reflection"."""
     return re.sub(r"[^\w.=]+", "-", name.casefold()).strip("-.") or "-"
+
+
+def run_folder(comparison: Path, row: str, column: str, seed: int) -> Path:
+    """Where a comparison's folder has the run of a row and a column with a seed."""
+    place = comparison / "runs" / folder_name(row)
+    return (place / folder_name(column) if column else place) / f"seed-{seed}"
 
 
 def read_comparison(path: Path, tables: Sequence[str]) -> ComparisonSettings:

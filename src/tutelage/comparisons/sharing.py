@@ -2,6 +2,8 @@
 
 A finished stage is taken over from any run whose hash for it is the same (see `dependencies`): its files are linked,
 its teacher's calls copied from the other's ledger, and its seconds noted in the journal, as if it had been done here.
+A student that the other has let go of (rounds.keep) is trained again; what the other did with its own is taken over
+only if both came of the same training, step by step, which a GPU does not promise.
 """
 
 from __future__ import annotations
@@ -75,6 +77,8 @@ def _take(run: Run, key: Key, value: str, others: Iterable[Path]) -> Taken | Non
         files = files_of(workspace.round(number), stage)
         if _keys(other).get(_name(key)) != value or not all(file.exists() for file in files):
             continue
+        if not _trained_alike(run, workspace, number if stage == "evaluation" else number - 1):
+            continue
         if stage == "feedback" and workspace.ledger.is_file():
             copy_round(workspace.ledger, run.workspace.ledger, number)
         for source, target in zip(files, files_of(run.round(number), stage), strict=True):
@@ -83,6 +87,12 @@ def _take(run: Run, key: Key, value: str, others: Iterable[Path]) -> Taken | Non
         run.workspace.note("end", round=number, stage=stage, seconds=seconds, taken_from=str(other))
         return Taken(number, stage, str(other))
     return None
+
+
+def _trained_alike(run: Run, other: Workspace, last: int) -> bool:
+    """Whether two runs have the same losses and gradients at every step up to a round, and so the same student."""
+    logs = [(run.round(number).training, other.round(number).training) for number in range(1, last + 1)]
+    return all(ours.read_bytes() == theirs.read_bytes() for ours, theirs in logs if ours.is_file() and theirs.is_file())
 
 
 def taken_stages(journal: Path) -> list[Taken]:

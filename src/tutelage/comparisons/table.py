@@ -61,13 +61,18 @@ def to_markdown(table: Table) -> str:
 
 def cell_text(cell: Cell) -> str:
     """A cell as it is read: "43.0 (33.7 to 52.8) n.s."; a dash where there is no value."""
+    return " ".join(part for part in cell_parts(cell) if part)
+
+
+def cell_parts(cell: Cell) -> tuple[str, str, str, str]:
+    """A cell's value, interval, mark and note as they are read; empty where there is none but for the value."""
     low_high = (
         "" if cell.interval is None else "({} to {})".format(*(_number(end, cell.digits) for end in cell.interval))
     )
     value = (
         "-" if cell.value is None else cell.value if isinstance(cell.value, str) else _number(cell.value, cell.digits)
     )
-    return " ".join(part for part in (value, low_high, cell.mark, cell.note) if part)
+    return value, low_high, cell.mark, cell.note
 
 
 def _number(value: float, digits: int) -> str:
@@ -104,9 +109,14 @@ def to_csv(table: Table) -> str:
     return text.getvalue()
 
 
+def to_json(tables: Sequence[Table]) -> str:
+    """All of it: what `Table` and `Cell` say, in lists."""
+    return json.dumps([asdict(table) for table in tables], indent=1, ensure_ascii=False)
+
+
 def write_tables(folder: Path, tables: Sequence[Table]) -> None:
     """table.md and table.json with all tables, table.csv with the first one, and NAME.csv with each other one."""
     write_text(folder / "table.md", "\n".join(to_markdown(table) for table in tables))
-    write_text(folder / "table.json", json.dumps([asdict(table) for table in tables], indent=1, ensure_ascii=False))
+    write_text(folder / "table.json", to_json(tables))
     for number, table in enumerate(tables):
         write_text(folder / ("table.csv" if number == 0 else f"{table.name}.csv"), to_csv(table))

@@ -75,12 +75,12 @@ def _check_same(first: Mapping[str, bool], second: Mapping[str, bool]) -> None:
         )
 
 
-def paired_interval(only_first: int, only_second: int, total: int) -> tuple[float, float]:
+def paired_interval(only_first: float, only_second: float, total: int) -> tuple[float, float]:
     """The 95 % score interval for the difference (second minus first) of two accuracies on `total` same questions.
 
     Source: Tango 1998. It holds the differences that the score test keeps; that test of no difference is McNemar's
     without its continuity correction, so the interval and the test agree. Where the two agree on every question it is
-    what Wilson's interval is for 0 of `total`.
+    what Wilson's interval is for 0 of `total`. The counts may be means, and no whole numbers.
     """
     if total == 0:
         return -1.0, 1.0
@@ -94,7 +94,7 @@ def paired_interval(only_first: int, only_second: int, total: int) -> tuple[floa
     return low, high
 
 
-def _score(only_first: int, only_second: int, total: int, difference: float) -> float:
+def _score(only_first: float, only_second: float, total: int, difference: float) -> float:
     """Tango's statistic: how many standard errors the counts lie above a difference; falls as that rises."""
     above = only_second - only_first - total * difference
     # The chance of "only the first is right" that is likeliest at this difference: a root of a x² + b x + c.

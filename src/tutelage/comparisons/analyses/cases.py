@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from tutelage.comparisons.compared import Compared
 from tutelage.comparisons.paper import Paper
@@ -11,15 +12,16 @@ from tutelage.comparisons.table import Cell, Table
 from tutelage.evaluation.cases import CaseStudy, cases_markdown
 from tutelage.rounds.cases import corrected_cases, evaluated_cases
 from tutelage.rounds.run import open_run
-from tutelage.workspace import write_text
+from tutelage.workspace import write_json, write_text
 
 
 def analyse(compared: Compared, paper: Paper | None) -> Sequence[Table]:
-    """How many questions turned, run by run; the cases themselves are in each run's cases.md."""
+    """How many questions turned, run by run; the cases themselves are in each run's cases.md and cases.json."""
     lines = []
     for result in compared.results:
         studies = _studies(result)
         write_text(result.folder / "cases.md", cases_markdown(studies))
+        write_json(result.folder / "cases.json", [asdict(study) for study in studies])
         who = ", ".join(part for part in (result.row, result.column) if part)
         lines += [
             (

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 from tutelage.baselines import METHODS
 from tutelage.comparisons.compared import Compared, table_of
-from tutelage.comparisons.effects import Effect, Right, accuracy_cell, effect, effect_cells, legend, mean_cell
+from tutelage.comparisons.effects import (
+    Effect,
+    Right,
+    accuracy_cell,
+    effect,
+    effect_cells,
+    legend,
+    mean_cell,
+    over_the_row_before,
+)
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RunResult
 from tutelage.comparisons.settings import ColumnSettings, ComparisonSettings
@@ -26,7 +34,7 @@ def _table(compared: Compared, column: ColumnSettings, paper: Paper | None) -> T
     columns: dict[str, list[Cell]] = {
         "method": [Cell(row.name) for row in settings.rows],
         "accuracy": [accuracy_cell(results) for results in rows],
-        "over the row before": effect_cells(_over_the_row_before(rows)),
+        "over the row before": effect_cells(over_the_row_before(rows)),
         "over the untrained": effect_cells(_over_the_untrained(rows)),
         "round kept": [_kept(results) for results in rows],
         "steps": [mean_cell([one.steps for one in results], 0) for results in rows],
@@ -49,24 +57,11 @@ def _right(results: Sequence[RunResult]) -> list[Right | None]:
     return [one.right() for one in results]
 
 
-def _students(rows: Rows) -> list[int]:
-    """The places of the rows with a student, in order."""
-    return [place for place, results in enumerate(rows) if results[0].method != "teacher"]
-
-
-def _over_the_row_before(rows: Rows) -> list[Effect | None]:
-    found: list[Effect | None] = [None] * len(rows)
-    for before, place in pairwise(_students(rows)):
-        found[place] = effect(_right(rows[before]), _right(rows[place]))
-    return found
-
-
 def _over_the_untrained(rows: Rows) -> list[Effect | None]:
     """Over the last row of an untrained student; without one, over the row's own student before its first round."""
     untrained = next((results for results in reversed(rows) if results[0].method == "untrained"), None)
     found: list[Effect | None] = [None] * len(rows)
-    for place in _students(rows):
-        results = rows[place]
+    for place, results in enumerate(rows):
         if METHODS[results[0].method].trains:
             before = [one.right(0) for one in results] if untrained is None else _right(untrained)
             found[place] = effect(before, _right(results))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 from tutelage.comparisons.compared import Compared
-from tutelage.comparisons.effects import accuracy_cell, effect, effect_cells, legend
+from tutelage.comparisons.effects import accuracy_cell, effect_cells, legend, over_the_row_before
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.table import Cell, Table
 
@@ -19,9 +18,7 @@ def analyse(compared: Compared, paper: Paper | None) -> Sequence[Table]:
         name = column.name or "accuracy"
         rows = [compared.of(row.name, column) for row in settings.rows]
         columns[name] = [accuracy_cell(results) for results in rows]
-        right = [[one.right() for one in results] for results in rows]
-        gains = effect_cells([effect(before, after) for before, after in pairwise(right)])
-        columns[f"{name}, over the row before"] = [Cell(), *gains]
+        columns[f"{name}, over the row before"] = effect_cells(over_the_row_before(rows))
         if paper is not None and column.paper is not None:
             columns[f"the paper's {column.paper}"] = [
                 Cell(paper.accuracy("table_7", column.paper, task=settings.paper, method=row.paper))

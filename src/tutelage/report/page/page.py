@@ -22,6 +22,7 @@ from typing import Any
 from tutelage.errors import RecipeError
 from tutelage.report.gathering import Section
 from tutelage.report.page.charts import SPECS
+from tutelage.report.page.comparison_charts import SPECS as COMPARISON_SPECS
 
 _ASSETS = files("tutelage.report.page") / "assets"
 _FIRST = ("core", "page")
@@ -45,7 +46,7 @@ def assemble(title: str, sections: Mapping[str, Section]) -> str:
 
 
 def _data(sections: Mapping[str, Section]) -> Iterator[str]:
-    yield _script_tag("application/json", "data-charts", to_page_json(SPECS))
+    yield _script_tag("application/json", "data-charts", to_page_json({**SPECS, **COMPARISON_SPECS}))
     for name, section in sections.items():
         yield _script_tag("application/json", f"data-{name}", to_page_json(section.data))
         for key, value in section.chunks.items():
