@@ -90,7 +90,8 @@ def exam(
     if _on_ranks(gpus, target, overrides, data):
         return
     run, number = _stage(target, overrides, out, data, number, lambda place: place.mistakes)
-    attempts = sit(run, number)
+    with run.status.during(number, "exam"):
+        attempts = sit(run, number)
     wrong = sum(not attempt.correct for attempt in attempts)
     found = mistakes(run, number)
     show(
@@ -112,7 +113,8 @@ def feedback(
     from tutelage.rounds.feedback import count_verdicts
 
     run, number = _stage(target, overrides, out, data, number, lambda place: place.feedback)
-    verdicts = count_verdicts(correct(run, number))
+    with run.status.during(number, "feedback"):
+        verdicts = count_verdicts(correct(run, number))
     listed = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()) or "none"
     show(f"Round {number}: replies: {listed}. See {run.round(number).feedback}.")
 
@@ -132,7 +134,8 @@ def study(
     if _on_ranks(gpus, target, overrides, data):
         return
     run, number = _stage(target, overrides, out, data, number, _studied)
-    train(run, number)
+    with run.status.during(number, "study"):
+        train(run, number)
     show(f"Round {number}: the student is in {run.round(number).student}.")
 
 
@@ -157,7 +160,8 @@ def evaluate(
     if _on_ranks(gpus, target, overrides, data):
         return
     run, number = _stage(target, overrides, out, data, number, lambda place: place.evaluation, first=0)
-    result = score(run, number)
+    with run.status.during(number, "evaluation"):
+        result = score(run, number)
     show(f"Round {number}: test {score_text(result)}, held out {score_text(result['held_out'])}.")
 
 
