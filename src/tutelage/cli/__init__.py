@@ -26,7 +26,7 @@ from tutelage.cli.common import quiet as _quiet
 from tutelage.cli.compare import compare
 from tutelage.cli.export import export
 from tutelage.cli.ranks import Gpus, is_launched, run_rank, started
-from tutelage.cli.teacher import estimate, ledger
+from tutelage.cli.teacher import TeacherOption, estimate, ledger, measured_teacher
 from tutelage.errors import RecipeError, TutelageError
 from tutelage.progress import plain
 
@@ -152,11 +152,15 @@ def evaluate(
     data: Data = None,
     number: RoundOption = None,
     gpus: Gpus = None,
+    teacher: TeacherOption = False,
 ) -> None:
     """One stage: greedy accuracy on the test split and the held-out part; round 0 is the untrained student."""
     from tutelage.report.terminal import score_text
     from tutelage.rounds import evaluate as score
 
+    if teacher:
+        show(measured_teacher(target, overrides or [], alone=(data, out, number, gpus) == (None,) * 4))
+        return
     if _on_ranks(gpus, target, overrides, data):
         return
     run, number = _stage(target, overrides, out, data, number, lambda place: place.evaluation, first=0)

@@ -79,7 +79,7 @@ def compare(
     journal = Workspace(folder)
     for job in jobs:
         name = f"{job.row.name}{', ' + job.column.name if job.column.name else ''}, seed {job.seed}"
-        if not is_finished(job.folder):
+        if not is_finished(job.folder, job.row.method):
             say(f"{settings.title}: {name}")
             journal.note("begin", row=job.row.name, column=job.column.name, seed=job.seed)
             _play(settings, job, given, folder, _reference(settings, job, results))
@@ -98,7 +98,8 @@ def _check_all(settings: ComparisonSettings, jobs: Sequence[Job], given: Given, 
         METHODS[job.row.method].check(recipe)
         if recipe.lora is not None:
             check_packages(recipe.lora)
-        if METHODS[job.row.method].asks and recipe.teacher not in checked and not is_finished(job.folder):
+        asks = METHODS[job.row.method].asks and not is_finished(job.folder, job.row.method)
+        if asks and recipe.teacher not in checked:
             build_teacher(recipe)
             build_spending(recipe)
             checked.append(recipe.teacher)
