@@ -28,6 +28,7 @@ from tutelage.cli.export import export
 from tutelage.cli.ranks import Gpus, is_launched, run_rank, started
 from tutelage.cli.report import report, report_after_round
 from tutelage.cli.teacher import TeacherOption, estimate, ledger, measured_teacher
+from tutelage.cli.watch import watch
 from tutelage.errors import RecipeError, TutelageError
 from tutelage.progress import plain
 
@@ -191,6 +192,7 @@ app.command()(estimate)
 app.command()(ledger)
 app.command()(compare)
 app.command()(report)
+app.command()(watch)
 app.command()(export)
 
 
