@@ -26,6 +26,7 @@ from tutelage.cli.common import quiet as _quiet
 from tutelage.cli.compare import compare
 from tutelage.cli.export import export
 from tutelage.cli.ranks import Gpus, is_launched, run_rank, started
+from tutelage.cli.report import report, report_after_round
 from tutelage.cli.teacher import estimate, ledger
 from tutelage.errors import RecipeError, TutelageError
 from tutelage.progress import plain
@@ -181,6 +182,7 @@ def ask(
 app.command()(estimate)
 app.command()(ledger)
 app.command()(compare)
+app.command()(report)
 app.command()(export)
 
 
@@ -307,12 +309,15 @@ def _print_table(run: Any, number: int) -> None:
     show(rounds_table(run, number))
     if (said := teacher_text(run, number)) is not None:
         show(said)
+    report_after_round(run.workspace.folder)
 
 
 def _print_outcome(run: Any) -> None:
     from tutelage.report.terminal import outcome_text
 
     show(outcome_text(run))
+    if (path := report_after_round(run.workspace.folder)) is not None:
+        show(f"The report is in {path}.")
 
 
 if __name__ == "__main__":

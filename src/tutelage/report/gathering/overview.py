@@ -1,0 +1,182 @@
+"""Did it work: accuracy by round, the gain with its test, the gap to the teacher, what it cost, where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from tutelage.evaluation.cost import device_times, teacher_cost, whole_time
+from tutelage.evaluation.significance import Paired, is_gain, mcnemar
+from tutelage.records import Attempt, StoredQuestion
+from tutelage.report.gathering import Section
+from tutelage.report.reading import Reading
+from tutelage.report.shapes import Evaluation, Event, Outcome, TeacherScore
+
+
+def gather(reading: Reading) -> Section:
+    """The first section. Its numbers are those of the files; the sentence rounds them as the terminal does."""
+    outcome = reading.value(reading.workspace.outcome, Outcome)
+    evaluations = {number: found for number in reading.rounds() if (found := evaluation(reading, number)) is not None}
+    kept = kept_round(outcome, evaluations)
+    paired = gained(reading, kept)
+    teacher = reading.value(reading.folder / "teacher.json", TeacherScore)
+    untrained = evaluations.get(0, {}).get("accuracy")
+    reached = evaluations.get(kept, {}).get("accuracy") if kept is not None else None
+    return Section(
+        {
+            "verdict": verdict(untrained, reached, kept, paired, outcome is not None),
+            "gain": None if paired is None else asdict(paired),
+            "accuracy": [_accuracy(number, one, number == kept) for number, one in evaluations.items()],
+            "kept": kept,
+            "teacher": teacher,
+            "gap_closed": gap_closed(untrained, reached, (teacher or {}).get("accuracy")),
+            "cost": cost(reading),
+            "outcome": outcome,
+            "stands": stands(reading, outcome),
+            "facts": _facts(reading),
+            "environment": reading.value(reading.workspace.environment, dict[str, Any]),
+            "leakage": reading.value(reading.workspace.leakage, dict[str, Any]),
+        }
+    )
+
+
+def evaluation(reading: Reading, number: int) -> Evaluation | None:
+    """A round's accuracies, if they are there and whole."""
+    found = reading.value(reading.round(number).evaluation, Evaluation)
+    return found if found is not None and {"accuracy", "interval", "correct", "total"} <= found.keys() else None
+
+
+def kept_round(outcome: Outcome | None, evaluations: Mapping[int, Evaluation]) -> int | None:
+    """The round that the run kept; of a run that goes on the one it would keep now: the best held-out accuracy's."""
+    if outcome is not None and "best_round" in outcome:
+        return outcome["best_round"]
+    held_out = {number: one.get("held_out", {}) for number, one in evaluations.items()}
+    scores = {number: one["accuracy"] for number, one in held_out.items() if one.get("total") and "accuracy" in one}
+    if not scores:
+        return max(evaluations, default=None)
+    return max(scores, key=lambda number: (scores[number], -number))
+
+
+def gained(reading: Reading, kept: int | None) -> Paired | None:
+    """The kept student against the untrained one on the test questions; None where the answers are not all there."""
+    if not kept:
+        return None
+    before, after = right_answers(reading, 0), right_answers(reading, kept)
+    return mcnemar(before, after) if before and after and before.keys() == after.keys() else None
+
+
+def right_answers(reading: Reading, number: int) -> dict[str, bool] | None:
+    """By test question, whether a round's student has it right."""
+    questions = reading.lines(reading.workspace.questions, StoredQuestion)
+    answers = reading.lines(reading.round(number).answers, Attempt)
+    if questions is None or answers is None:
+        return None
+    test = {one.question.id for one in questions if one.split == "test"}
+    return {one.question_id: one.correct for one in answers if one.question_id in test}
+
+
+def verdict(
+    untrained: float | None, reached: float | None, kept: int | None, paired: Paired | None, ended: bool
+) -> dict[str, str]:
+    """Whether it worked, in a sentence; outcome: "gain", "loss", "no gain" or "unknown"."""
+    if untrained is None or reached is None or kept is None:
+        return _verdict("unknown", "Too early to say: there is no evaluation to compare yet.")
+    so_far = "" if ended else " so far"
+    if kept == 0:
+        what = "no round has been better" if ended else "no later round is better yet"
+        return _verdict(
+            "no gain",
+            f"No gain{so_far}: on the held-out questions {what} than the untrained student, whose test accuracy is "
+            f"{untrained:.1%}.",
+        )
+    course = (
+        f"test accuracy {_moved(untrained, reached)} from {untrained:.1%} untrained to {reached:.1%} in round {kept}"
+    )
+    if paired is None:
+        return _verdict(
+            "unknown", f"Not tested: {course}, but the answers to test the difference on are not all there."
+        )
+    low, high = paired.interval
+    tested = f"{course} (difference {_points(paired.difference)} points, 95% interval {_points(low)} to "
+    tested += f"{_points(high)}, McNemar {_p_value(paired.p_value)})."
+    if is_gain(paired):
+        return _verdict("gain", f"It worked{so_far}: {tested}")
+    if paired.p_value <= 0.05:
+        return _verdict("loss", f"It got worse{so_far}: {tested}")
+    return _verdict("no gain", f"No gain that the data support{so_far}: {tested}")
+
+
+def _verdict(outcome: str, sentence: str) -> dict[str, str]:
+    return {"outcome": outcome, "sentence": sentence.replace("%", "\u00a0%")}
+
+
+def _moved(before: float, after: float) -> str:
+    return "rose" if after > before else "fell" if after < before else "went"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _p_value(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def gap_closed(untrained: float | None, reached: float | None, teacher: float | None) -> float | None:
+    """The share of the way from the untrained student to the teacher; None where there is no such way."""
+    if untrained is None or reached is None or teacher is None or teacher <= untrained:
+        return None
+    return (reached - untrained) / (teacher - untrained)
+
+
+def cost(reading: Reading) -> dict[str, Any]:
+    """All that the run has spent so far: the teacher's tokens and money by the ledger, seconds by the journal."""
+    asked = reading.totals()
+    return {
+        "teacher": asdict(teacher_cost(asked.values())) if asked else None,
+        "time": asdict(whole_time(device_times(events(reading)).values())),
+        "ended": reading.workspace.outcome.is_file(),
+    }
+
+
+def events(reading: Reading) -> list[Mapping[str, Any]]:
+    """The journal's stages that say all that they should."""
+    found = reading.lines(reading.workspace.journal, Event) or []
+    whole = [one for one in found if {"event", "round", "stage"} <= one.keys()]
+    return [one for one in whole if one["event"] == "begin" or (one["event"] == "end" and "seconds" in one)]
+
+
+def stands(reading: Reading, outcome: Outcome | None) -> dict[str, Any]:
+    """Where the run is, by its files alone. state: "finished", or "unfinished" with the stage that was begun last."""
+    if outcome is not None:
+        return {"state": "finished", "round": outcome.get("last_round"), "stage": None}
+    noted: Sequence[Mapping[str, Any]] = events(reading)
+    if not noted:
+        return {"state": "unfinished", "round": None, "stage": None}
+    return {"state": "unfinished", "round": noted[-1]["round"], "stage": noted[-1]["stage"]}
+
+
+def _accuracy(number: int, one: Evaluation, kept: bool) -> dict[str, Any]:
+    test = {name: one.get(name) for name in ("accuracy", "correct", "total", "interval")}
+    held_out = one.get("held_out")
+    return {
+        "round": number,
+        "test": test,
+        "held_out": held_out if held_out and held_out.get("total") else None,
+        "kept": kept,
+    }
+
+
+def _facts(reading: Reading) -> dict[str, Any]:
+    """What the run is about."""
+    questions = reading.lines(reading.workspace.questions, StoredQuestion) or []
+    splits = [one.split for one in questions]
+    return {
+        "task": reading.setting("task.name"),
+        "student": reading.setting("student.model"),
+        "teacher_kind": reading.setting("teacher.kind"),
+        "teacher": reading.setting("teacher.model"),
+        "seed": reading.setting("seed"),
+        "questions": {name: splits.count(name) for name in ("train", "held-out", "test")} if questions else None,
+    }

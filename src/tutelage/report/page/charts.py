@@ -1,0 +1,158 @@
+"""The page's charts as Vega-Lite specifications, without data and without colours.
+
+The page puts the rows in as the data, and replaces "$accent" and its like by the colours of the scheme, light or dark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Spec = Mapping[str, Any]
+
+_PERCENT = {"format": ".0%"}
+_ROUND = {"field": "round", "type": "ordinal", "title": "round", "axis": {"labelAngle": 0, "grid": False}}
+_SPLIT = {
+    "field": "split",
+    "type": "nominal",
+    "legend": {"title": None, "orient": "top", "symbolOpacity": 1},
+    "scale": {"domain": ["test", "held out"], "range": ["$accent", "$second"]},
+}
+
+
+def _percent_axis(field: str, title: str) -> dict[str, Any]:
+    return {
+        "field": field,
+        "type": "quantitative",
+        "title": title,
+        "axis": _PERCENT,
+        "scale": {"zero": True, "nice": True},
+    }
+
+
+def _of_split(name: str) -> dict[str, Any]:
+    return {"filter": {"field": "split", "equal": name}}
+
+
+ACCURACY: Spec = {
+    "height": 260,
+    "layer": [
+        {
+            "transform": [_of_split("test")],
+            "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.55},
+            "encoding": {"x": _ROUND, "y": _percent_axis("low", "accuracy"), "y2": {"field": "high"}, "color": _SPLIT},
+        },
+        {
+            "transform": [_of_split("held out")],
+            "mark": {"type": "line", "strokeWidth": 1.25, "strokeDash": [4, 3], "point": {"size": 22}},
+            "encoding": {"x": _ROUND, "y": _percent_axis("accuracy", "accuracy"), "color": _SPLIT},
+        },
+        {
+            "transform": [_of_split("test")],
+            "mark": {"type": "line", "strokeWidth": 2.5, "point": {"size": 64, "filled": True}},
+            "encoding": {"x": _ROUND, "y": _percent_axis("accuracy", "accuracy"), "color": _SPLIT},
+        },
+        {
+            "transform": [{"filter": {"field": "split", "equal": "teacher"}}],
+            "mark": {"type": "rule", "strokeWidth": 1.5, "strokeDash": [6, 4], "color": "$good"},
+            "encoding": {"y": {"field": "accuracy", "type": "quantitative"}},
+        },
+        {
+            "transform": [{"filter": {"field": "split", "equal": "teacher"}}],
+            "mark": {
+                "type": "text",
+                "align": "right",
+                "baseline": "bottom",
+                "dy": -4,
+                "color": "$good",
+                "fontSize": 12,
+            },
+            "encoding": {
+                "x": {"value": "width"},
+                "y": {"field": "accuracy", "type": "quantitative"},
+                "text": {"value": "the teacher"},
+            },
+        },
+    ],
+}
+"""Test accuracy by round with its interval, held-out accuracy as a thin line, the teacher as the line to reach.
+
+Rows: split ("test", "held out" or "teacher"), round, accuracy, low, high.
+"""
+
+
+def _curve(title: str, scale: Mapping[str, Any], number_format: str = "~g") -> Spec:
+    return {
+        "height": 190,
+        "mark": {"type": "line", "strokeWidth": 1.75, "interpolate": "linear"},
+        "encoding": {
+            "x": {"field": "step", "type": "quantitative", "title": "step of study", "axis": {"tickMinStep": 1}},
+            "y": {
+                "field": "value",
+                "type": "quantitative",
+                "title": title,
+                "axis": {"format": number_format},
+                "scale": dict(scale),
+            },
+            "color": {
+                "field": "of",
+                "type": "nominal",
+                "legend": {"title": None, "orient": "top"},
+                "scale": {"range": ["$accent", "$second", "$good", "$bad", "$muted"]},
+            },
+            "detail": {"field": "of", "type": "nominal"},
+        },
+    }
+
+
+LOSS: Spec = _curve("loss", {"zero": True})
+"""One part of the loss over the steps, a line a round. Rows: of (the line's name), step, value."""
+SMALL_CURVE: Spec = {**_curve("", {"zero": True}, "~g"), "height": 120}
+"""Gradient norm or learning rate over the steps; rows as above."""
+
+VERDICTS: Spec = {
+    "height": {"step": 26},
+    "mark": {"type": "bar", "height": 16},
+    "encoding": {
+        "y": {"field": "verdict", "type": "nominal", "title": None, "sort": None, "axis": {"labelLimit": 160}},
+        "x": {"field": "replies", "type": "quantitative", "title": "replies", "axis": {"tickMinStep": 1}},
+        "yOffset": {"field": "of", "type": "nominal"},
+        "color": {
+            "field": "of",
+            "type": "nominal",
+            "legend": {"title": None, "orient": "top"},
+            "scale": {"range": ["$accent", "$second", "$good", "$bad", "$muted"]},
+        },
+    },
+}
+"""What became of the teacher's replies. Rows: of (the round), verdict, replies."""
+
+STATES: Spec = {
+    "height": 300,
+    "mark": {"type": "point", "filled": True, "size": 46, "opacity": 0.8},
+    "encoding": {
+        "x": {"field": "x", "type": "quantitative", "axis": None, "scale": {"zero": False}},
+        "y": {"field": "y", "type": "quantitative", "axis": None, "scale": {"zero": False}},
+        "color": {
+            "field": "label",
+            "type": "nominal",
+            "legend": {"title": None, "orient": "top"},
+            "scale": {"domain": ["right", "wrong"], "range": ["$accent", "$bad"]},
+        },
+        "shape": {
+            "field": "label",
+            "type": "nominal",
+            "scale": {"domain": ["right", "wrong"], "range": ["circle", "cross"]},
+        },
+    },
+}
+"""Hidden states in two dimensions. Rows: question_id, label ("right" or "wrong"), x, y."""
+
+SPECS: Mapping[str, Spec] = {
+    "accuracy": ACCURACY,
+    "loss": LOSS,
+    "small": SMALL_CURVE,
+    "verdicts": VERDICTS,
+    "states": STATES,
+}
+"""By the name that the page's scripts know them by."""

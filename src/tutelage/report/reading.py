@@ -1,0 +1,187 @@
+"""A run folder read as far as it can be: a value, or a note of what is missing or damaged.
+
+Nothing here raises for a bad run: the report of half a run is worth more than none. Files of older versions lack keys,
+and those of newer ones have more: what is asked of a file is that the keys which are there are of the right type.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from tutelage.errors import TutelageError
+from tutelage.records import Attempt, Correction, Mistake, StoredQuestion, Triplet
+from tutelage.report.shapes import Evaluation, Event, Outcome, Step, Summary
+from tutelage.teacher.books.accounts import Totals, totals
+from tutelage.teacher.books.ledger import Ledger
+from tutelage.workspace import Round, Workspace
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What the report lacks. file: relative to the run folder. why: in a sentence, for people."""
+
+    file: str
+    state: Literal["missing", "damaged"]
+    why: str
+
+
+class Reading:
+    """A run folder that is read file by file, each one once; `notes` tells what was missing or damaged on the way."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.workspace = Workspace(folder)
+        self.notes: list[Note] = []
+        self._read: dict[tuple[Path, Any], Any] = {}
+
+    def round(self, number: int) -> Round:
+        return self.workspace.round(number)
+
+    def rounds(self) -> list[int]:
+        """The rounds that have a folder, in order; with those before them, whose folders may be gone."""
+        numbers = [
+            int(path.name.removeprefix("round-"))
+            for path in self.folder.glob("round-*")
+            if path.is_dir() and path.name.removeprefix("round-").isdecimal()
+        ]
+        return list(range(max(numbers, default=0) + 1))
+
+    def note(self, path: Path, state: Literal["missing", "damaged"], why: str) -> None:
+        """Keeps what is wrong with a file, once."""
+        found = Note(str(path.relative_to(self.folder)), state, why)
+        if found not in self.notes:
+            self.notes.append(found)
+
+    def value(self, path: Path, kind: type[T]) -> T | None:
+        """The JSON value in a file; None if it is not there (which is no fault by itself) or damaged (noted)."""
+        return cast(T | None, self._once(path, kind, lambda raw: TypeAdapter(kind).validate_json(raw)))
+
+    def lines(self, path: Path, kind: type[T]) -> list[T] | None:
+        """The values in a file of JSON lines, without the damaged ones (noted); None if it is not there."""
+        return cast(list[T] | None, self._once(path, kind, lambda raw: self._lines(path, raw, kind)))
+
+    def _once(self, path: Path, kind: Any, parse: Callable[[bytes], Any]) -> Any:
+        if (path, kind) not in self._read:
+            self._read[path, kind] = self._parsed(path, parse)
+        return self._read[path, kind]
+
+    def _parsed(self, path: Path, parse: Callable[[bytes], Any]) -> Any:
+        try:
+            return parse(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self.note(path, "damaged", f"It cannot be read: {error.strerror or error}.")
+        except (ValidationError, ValueError, RecursionError) as error:
+            self.note(path, "damaged", f"It is not what Tutelage wrote: {_first(error)}.")
+        return None
+
+    def _lines(self, path: Path, raw: bytes, kind: type[T]) -> list[T]:
+        adapter, good, bad = TypeAdapter(kind), [], []
+        for number, line in enumerate(raw.splitlines(), start=1):
+            try:
+                good.append(adapter.validate_json(line))
+            except (ValidationError, RecursionError) as error:
+                bad.append((number, _first(error)))
+        if bad:
+            others = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
+            self.note(path, "damaged", f"Line {bad[0][0]} cannot be read ({bad[0][1]}){others}; the rest is shown.")
+        return good
+
+    def setting(self, key: str) -> Any:
+        """A value of the run's recipe by its dotted key, such as "study.lambda"; None if it has none.
+
+        Not by way of Recipe, which refuses the keys of other versions.
+        """
+        value: Any = self.recipe()
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        return value
+
+    def recipe(self) -> Mapping[str, Any]:
+        """The run's recipe as the TOML table that it is."""
+        found = self._once(self.workspace.recipe, "toml", lambda raw: tomllib.loads(raw.decode()))
+        return found if found is not None else {}
+
+    def totals(self) -> dict[int, Totals]:
+        """What each round asked of the teacher, by the ledger; empty if there is none."""
+        path = self.workspace.ledger
+        if (path, "totals") not in self._read:
+            self._read[path, "totals"] = self._totals(path)
+        return cast(dict[int, Totals], self._read[path, "totals"])
+
+    def _totals(self, path: Path) -> dict[int, Totals]:
+        if not path.is_file():  # opening it would make it
+            return {}
+        try:
+            with Ledger(path) as ledger:
+                return totals(ledger)
+        except (TutelageError, OSError, ValueError, TypeError) as error:
+            self.note(path, "damaged", f"The teacher's ledger cannot be read: {error}")
+        return {}
+
+    def check(self) -> None:
+        """Notes what a run that is as far as this one should have and does not, whether a section shows it or not."""
+        workspace = self.workspace
+        for path in (workspace.recipe, workspace.environment, workspace.split, workspace.demonstrations):
+            self._expect(path)
+        self._expect(workspace.leakage, "Runs begun by an older version have none.")
+        self.recipe()
+        for path in (workspace.environment, workspace.split, workspace.demonstrations, workspace.leakage):
+            self.value(path, dict[str, Any])
+        self._expect_lines(workspace.questions, StoredQuestion)
+        self._expect_lines(workspace.journal, Event)
+        outcome = self.value(workspace.outcome, Outcome)
+        last = self.rounds()[-1]
+        for number in self.rounds():
+            if number < last or outcome is not None or self.round(number).summary.is_file():
+                self._check_round(number)
+        if last > 0 and self.round(1).feedback.is_file():
+            self._expect(workspace.ledger, "What the teacher was asked and paid is not known.")
+            self.totals()
+
+    def _check_round(self, number: int) -> None:
+        place = self.round(number)
+        self._expect(place.evaluation)
+        self.value(place.evaluation, Evaluation)
+        self._expect_lines(place.answers, Attempt)
+        if number == 0:
+            return
+        cut_short = not place.training.is_file() and not place.evaluation.is_file() and not place.summary.is_file()
+        self._expect_lines(place.exam, Attempt)
+        for path, kind in ((place.mistakes, Mistake), (place.feedback, Correction), (place.lesson, Triplet)):
+            self._expect(path)
+            self.lines(path, kind)
+        if not cut_short:  # a round without a lesson ends the run, and has no more files
+            self._expect_lines(place.training, Step)
+            self._expect(place.summary)
+            self.value(place.summary, Summary)
+
+    def _expect(self, path: Path, why: str = "") -> None:
+        if not path.exists():
+            self.note(path, "missing", f"It is not there. {why}".strip())
+
+    def _expect_lines(self, path: Path, kind: type[Any]) -> None:
+        self._expect(path)
+        if self.lines(path, kind) == [] and path.is_file() and not path.stat().st_size:
+            self.note(path, "damaged", "It is empty.")
+
+
+def _first(error: Exception) -> str:
+    """What is wrong, in a few words and without what the file holds."""
+    if isinstance(error, ValidationError):
+        found = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in found["loc"])
+        return f"{place}: {found['msg']}" if place else str(found["msg"])
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    return str(error) or type(error).__name__
