@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from tutelage.records import Attempt
+from tutelage.report.gathering import Section
 from tutelage.report.gathering.courses import Course, Courses, read_courses
 from tutelage.report.gathering.packing import pack
 from tutelage.report.gathering.prompts import read_prompts
@@ -19,11 +20,8 @@ LIMIT = 20_000_000
 """Characters of all stories; the page with its charting library and its table stays under 25 MB."""
 
 
-def questions(reading: Reading, limit: int = LIMIT) -> dict[str, Any] | None:
-    """The page's data by their names: "questions", the table, and "questions-0", "questions-1", ..., stories.
-
-    None if no question can be read.
-    """
+def gather(reading: Reading, limit: int = LIMIT) -> Section | None:
+    """The table, and in chunks "questions-0", "questions-1", ... the stories. None if no question can be read."""
     found = read_courses(reading)
     if not found.courses:
         return None
@@ -52,7 +50,7 @@ def questions(reading: Reading, limit: int = LIMIT) -> dict[str, Any] | None:
             for course, has, chunk in zip(found.courses, held, packed.places, strict=True)
         ],
     }
-    return {"questions": index} | {f"questions-{number}": chunk for number, chunk in enumerate(packed.chunks)}
+    return Section(index, {f"questions-{number}": chunk for number, chunk in enumerate(packed.chunks)})
 
 
 def _row(course: Course, found: Courses, statuses: Sequence[int], chunk: int | None) -> list[Any]:
