@@ -76,11 +76,11 @@ def _state(reading: Reading, told: StatusShape) -> str:
         return str(state) if over and _lives(told) else "running"
     if state == "running" and told.get("host") != socket.gethostname() and _age(told) < _LATELY:
         return "running"
-    if reading.value(reading.workspace.outcome, Outcome) is not None and state != "failed":
+    if over or state == "running":
+        return str(state) if over else "cut off"
+    if reading.value(reading.workspace.outcome, Outcome) is not None:
         return "finished"
-    if over and state != "finished":
-        return str(state)
-    return {"running": "cut off", "done": "waiting"}.get(str(state), "not begun")
+    return "waiting" if state == "done" else "not begun"
 
 
 def _lives(told: StatusShape) -> bool:
