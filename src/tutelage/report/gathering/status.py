@@ -21,6 +21,8 @@ from tutelage.report.shapes import Outcome
 
 STAGES = ("exam", "mistakes", "feedback", "lesson", "study", "evaluation")
 """Of a round, in order."""
+_UNDER_WAY = ("running", "done")
+"""What a process tells of itself before its end."""
 _LATELY = 60.0
 """Seconds since it last wrote within which a process counts as alive on a machine whose locks do not show here."""
 
@@ -107,7 +109,7 @@ def _rest(reading: Reading, told: StatusShape) -> dict[str, Any] | None:
     without such a one, or if nothing comes after this stage.
     """
     limit, number, stage = reading.setting("rounds.limit"), told.get("round"), told.get("stage")
-    if not isinstance(limit, int) or number is None or stage not in STAGES:
+    if not isinstance(limit, int) or number is None or stage not in STAGES or told.get("state") not in _UNDER_WAY:
         return None
     times = device_times(events(reading))
     whole = [
@@ -144,7 +146,7 @@ def _sentence(reading: Reading, state: str, told: StatusShape, rest: Mapping[str
 
 
 def _running(told: StatusShape, where: str) -> str:
-    if told.get("state") not in ("running", "done"):
+    if told.get("state") not in _UNDER_WAY:
         return "Starting."
     if told["state"] == "done":
         return f"{where.capitalize()} is done, and the run goes on."
