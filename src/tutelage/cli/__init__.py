@@ -27,6 +27,7 @@ from tutelage.cli.compare import compare
 from tutelage.cli.export import export
 from tutelage.cli.ranks import Gpus, is_launched, run_rank, started
 from tutelage.cli.report import report, report_after_round
+from tutelage.cli.show import show_run
 from tutelage.cli.teacher import TeacherOption, estimate, ledger, measured_teacher
 from tutelage.cli.watch import watch
 from tutelage.errors import RecipeError, TutelageError
@@ -193,6 +194,7 @@ app.command()(ledger)
 app.command()(compare)
 app.command()(report)
 app.command()(watch)
+app.command("show")(show_run)
 app.command()(export)
 
 
