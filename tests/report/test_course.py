@@ -128,7 +128,8 @@ def test_what_it_has_cost_and_what_nobody_knows(tmp_path: Path) -> None:
                 [Begun(number, ScriptedTeacher(), call, "direct", charge), Ended(number, keys, outcome, cost, charge)]
             )
     assert cost_text(Reading(tmp_path)) == (
-        "Cost: 1 min 15 s of work; 1 requests to the teacher, 703 tokens, paid 0.25, without the unknown cost of 1 calls."
+        "Cost: 1 min 15 s of work; 1 requests to the teacher, 703 tokens, paid 0.25, "
+        "without the unknown cost of 1 calls."
     )
     assert teacher_text(reading) is None
     write_json(

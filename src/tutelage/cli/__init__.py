@@ -27,7 +27,7 @@ from tutelage.cli.compare import compare
 from tutelage.cli.export import export
 from tutelage.cli.ranks import Gpus, is_launched, run_rank, started
 from tutelage.cli.report import report, report_after_round
-from tutelage.cli.show import show_run
+from tutelage.cli.showing import show_run
 from tutelage.cli.teacher import TeacherOption, estimate, ledger, measured_teacher
 from tutelage.cli.watch import watch
 from tutelage.errors import RecipeError, TutelageError

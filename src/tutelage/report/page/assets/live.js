@@ -82,7 +82,7 @@
         const fresh = state.parts.length ? await take(state.parts) : {};
         known = state;
         connect("Live", false);
-        tutelage.refresh({...fresh, status: state.status});
+        tutelage.refresh(fresh);
         tell(state.status);
       } catch (error) {
         connect("Connection lost: tutelage watch does not answer. What is shown is as it was.", true);
