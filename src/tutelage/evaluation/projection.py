@@ -15,7 +15,7 @@ from tutelage.evaluation.representation import Readings
 from tutelage.workspace import write_atomically, write_json
 
 _PERPLEXITY = 30.0
-_FEWEST = 5
+FEWEST = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ def tsne(states: Sequence[Tensor], seed: int) -> list[tuple[float, float]]:
             "A picture of the hidden states needs scikit-learn, which is not installed. "
             "Run: pip install 'tutelage[analysis]'"
         ) from None
-    if len(states) < _FEWEST:
-        raise DataError(f"A picture of {len(states)} hidden states shows nothing; it takes at least {_FEWEST}.")
+    if len(states) < FEWEST:
+        raise DataError(f"A picture of {len(states)} hidden states shows nothing; it takes at least {FEWEST}.")
     # scikit-learn asks for fewer neighbours than states; a third of them at most is the usual advice.
     perplexity = min(_PERPLEXITY, (len(states) - 1) / 3)
     fitted = TSNE(n_components=2, perplexity=perplexity, init="pca", random_state=seed)

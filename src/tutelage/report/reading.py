@@ -7,6 +7,7 @@ and those of newer ones have more: what is asked of a file is that the keys whic
 from __future__ import annotations
 
 import json
+import sqlite3
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -120,12 +121,15 @@ class Reading:
         return cast(dict[int, Totals], self._read[path, "totals"])
 
     def _totals(self, path: Path) -> dict[int, Totals]:
-        if not path.is_file():  # opening it would make it
-            return {}
         try:
+            if not path.is_file():  # opening it would make it
+                return {}
+            if not path.stat().st_size:  # and would make a new one of this
+                self.note(path, "damaged", "It is empty.")
+                return {}
             with Ledger(path) as ledger:
                 return totals(ledger)
-        except (TutelageError, OSError, ValueError, TypeError) as error:
+        except (TutelageError, sqlite3.Error, OSError, ValueError, TypeError, ArithmeticError) as error:
             self.note(path, "damaged", f"The teacher's ledger cannot be read: {error}")
         return {}
 

@@ -16,7 +16,7 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     """Writes the page of a run and returns where it is: `out`, or report.html in the folder.
 
     Of a run that is incomplete, damaged or of another version it says what is missing.
-    Raises: WorkspaceError if the folder is no run, or the file cannot be written; RecipeError without vl-convert-python.
+    Raises: WorkspaceError if it is no run, or the file cannot be written; RecipeError without vl-convert-python.
     """
     check_run(folder)
     path = out or folder / REPORT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +12,7 @@ from tutelage.records import Attempt, StoredQuestion
 from tutelage.report.gathering import Section
 from tutelage.report.reading import Reading
 from tutelage.report.shapes import Evaluation, Event, Outcome, TeacherScore
+from tutelage.teacher.books.accounts import Totals
 
 
 def gather(reading: Reading) -> Section:
@@ -135,9 +136,15 @@ def cost(reading: Reading) -> dict[str, Any]:
     asked = reading.totals()
     return {
         "teacher": asdict(teacher_cost(asked.values())) if asked else None,
+        "free": is_free(asked.values()),
         "time": asdict(whole_time(device_times(events(reading)).values())),
         "ended": reading.workspace.outcome.is_file(),
     }
+
+
+def is_free(asked: Iterable[Totals]) -> bool:
+    """Whether no network was behind any of what was asked."""
+    return not any(one.from_network or one.from_cache for one in asked)
 
 
 def events(reading: Reading) -> list[Mapping[str, Any]]:

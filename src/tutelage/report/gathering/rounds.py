@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from tutelage.evaluation.cost import device_times
+from tutelage.evaluation.cost import device_times, teacher_cost
 from tutelage.report.gathering import Section
-from tutelage.report.gathering.overview import evaluation, events, kept_round
+from tutelage.report.gathering.overview import evaluation, events, is_free, kept_round
 from tutelage.report.reading import Reading
 from tutelage.report.shapes import Outcome, Step, Summary
 from tutelage.workspace import unfinished
@@ -29,6 +30,7 @@ def gather(reading: Reading) -> Section | None:
             "kept": number == kept,
             "evaluation": evaluations.get(number),
             "summary": _summary(reading, number),
+            "cost": _cost(reading, number),
             "seconds": times[number].stages if number in times else {},
             "interrupted": times[number].interrupted if number in times else 0,
             "learning_rate": learning_rate(reading, number),
@@ -76,6 +78,12 @@ def thinned(steps: Sequence[Step], most: int = MOST_POINTS) -> Sequence[Step]:
     if len(steps) <= most:
         return steps
     return [steps[place * (len(steps) - 1) // (most - 1)] for place in range(most)]
+
+
+def _cost(reading: Reading, number: int) -> dict[str, Any] | None:
+    """What a round asked of the teacher, by the ledger."""
+    asked = reading.totals().get(number)
+    return None if asked is None else {**asdict(teacher_cost([asked])), "free": is_free([asked])}
 
 
 def _summary(reading: Reading, number: int) -> Mapping[str, Any] | None:

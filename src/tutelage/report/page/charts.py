@@ -10,6 +10,9 @@ from typing import Any
 
 Spec = Mapping[str, Any]
 
+_LINES = ["$accent", "$second", "$good", "$bad", "$muted"]
+"""One colour a round, in turn."""
+_COUNTED = {"tickMinStep": 1, "tickCount": 8, "format": ",d"}
 _PERCENT = {"format": ".0%"}
 _ROUND = {"field": "round", "type": "ordinal", "title": "round", "axis": {"labelAngle": 0, "grid": False}}
 _SPLIT = {
@@ -52,6 +55,17 @@ ACCURACY: Spec = {
             "mark": {"type": "line", "strokeWidth": 2.5, "point": {"size": 64, "filled": True}},
             "encoding": {"x": _ROUND, "y": _percent_axis("accuracy", "accuracy"), "color": _SPLIT},
         },
+    ],
+}
+"""Test accuracy by round with its interval, held-out accuracy as a thin line.
+
+Rows: split ("test", "held out" or "teacher"), round, accuracy, low, high.
+"""
+
+ACCURACY_AND_TEACHER: Spec = {
+    **ACCURACY,
+    "layer": [
+        *ACCURACY["layer"],
         {
             "transform": [{"filter": {"field": "split", "equal": "teacher"}}],
             "mark": {"type": "rule", "strokeWidth": 1.5, "strokeDash": [6, 4], "color": "$good"},
@@ -75,10 +89,7 @@ ACCURACY: Spec = {
         },
     ],
 }
-"""Test accuracy by round with its interval, held-out accuracy as a thin line, the teacher as the line to reach.
-
-Rows: split ("test", "held out" or "teacher"), round, accuracy, low, high.
-"""
+"""The same with the teacher as the line to reach; rows as above."""
 
 
 def _curve(title: str, scale: Mapping[str, Any], number_format: str = "~g") -> Spec:
@@ -86,7 +97,7 @@ def _curve(title: str, scale: Mapping[str, Any], number_format: str = "~g") -> S
         "height": 190,
         "mark": {"type": "line", "strokeWidth": 1.75, "interpolate": "linear"},
         "encoding": {
-            "x": {"field": "step", "type": "quantitative", "title": "step of study", "axis": {"tickMinStep": 1}},
+            "x": {"field": "step", "type": "quantitative", "title": "step of study", "axis": _COUNTED},
             "y": {
                 "field": "value",
                 "type": "quantitative",
@@ -97,8 +108,9 @@ def _curve(title: str, scale: Mapping[str, Any], number_format: str = "~g") -> S
             "color": {
                 "field": "of",
                 "type": "nominal",
+                "sort": None,
                 "legend": {"title": None, "orient": "top"},
-                "scale": {"range": ["$accent", "$second", "$good", "$bad", "$muted"]},
+                "scale": {"range": _LINES},
             },
             "detail": {"field": "of", "type": "nominal"},
         },
@@ -111,17 +123,17 @@ SMALL_CURVE: Spec = {**_curve("", {"zero": True}, "~g"), "height": 120}
 """Gradient norm or learning rate over the steps; rows as above."""
 
 VERDICTS: Spec = {
-    "height": {"step": 26},
-    "mark": {"type": "bar", "height": 16},
+    "mark": {"type": "bar"},
     "encoding": {
         "y": {"field": "verdict", "type": "nominal", "title": None, "sort": None, "axis": {"labelLimit": 160}},
-        "x": {"field": "replies", "type": "quantitative", "title": "replies", "axis": {"tickMinStep": 1}},
+        "x": {"field": "replies", "type": "quantitative", "title": "replies", "axis": _COUNTED},
         "yOffset": {"field": "of", "type": "nominal"},
         "color": {
             "field": "of",
             "type": "nominal",
+            "sort": None,
             "legend": {"title": None, "orient": "top"},
-            "scale": {"range": ["$accent", "$second", "$good", "$bad", "$muted"]},
+            "scale": {"range": _LINES},
         },
     },
 }
@@ -150,6 +162,7 @@ STATES: Spec = {
 
 SPECS: Mapping[str, Spec] = {
     "accuracy": ACCURACY,
+    "accuracy_and_teacher": ACCURACY_AND_TEACHER,
     "loss": LOSS,
     "small": SMALL_CURVE,
     "verdicts": VERDICTS,

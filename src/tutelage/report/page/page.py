@@ -23,8 +23,8 @@ from tutelage.report.gathering import Section
 from tutelage.report.page.charts import SPECS
 
 _ASSETS = files("tutelage.report.page") / "assets"
-_FIRST = {"core.js": 0, "page.css": 0}
-"""What the other assets of its kind stand on."""
+_FIRST = ("core", "page")
+"""How the names of assets begin that the others of their kind stand on."""
 
 
 def assemble(title: str, sections: Mapping[str, Section]) -> str:
@@ -57,7 +57,7 @@ def _script_tag(kind: str, name: str, content: str) -> str:
 
 def to_page_json(value: Any) -> str:
     """JSON that can stand in a script element, whatever its texts hold; what is no finite number is null there."""
-    text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     # Half a surrogate pair, which JSON can hold and UTF-8 cannot.
@@ -76,9 +76,9 @@ def _finite(value: Any) -> Any:
 
 @cache
 def assets(ending: str) -> str:
-    """All style sheets, or all scripts, as one text. Each file stands alone but for core.js and page.css."""
+    """All style sheets, or all scripts, as one text: what all stand on first, then each section's."""
     found = [file for file in _ASSETS.iterdir() if file.name.endswith(ending)]
-    ordered = sorted(found, key=lambda file: (_FIRST.get(file.name, 1), file.name))
+    ordered = sorted(found, key=lambda file: (not file.name.startswith(_FIRST), file.name.removesuffix(ending)))
     return "\n".join(file.read_text(encoding="utf-8") for file in ordered)
 
 

@@ -45,13 +45,14 @@
     const more = [`${format.integer(teacher.requests)} requests`];
     if (teacher.unknown) more.push(`${format.integer(teacher.unknown)} calls do not say: a lower bound`);
     if (teacher.from_cache) more.push(`${format.integer(teacher.from_cache)} replies that another run paid for are not in it`);
+    if (cost.free && teacher.tokens === null) return ["not counted", ...more, "The teacher is not behind a network."];
     return [teacher.tokens === null ? tutelage.UNKNOWN : format.integer(teacher.tokens), ...more];
   }
 
   function money(cost) {
     const teacher = cost.teacher;
     if (!teacher) return ["none yet"];
-    const more = [Number(teacher.maybe_money) ? `perhaps ${teacher.maybe_money} more` : null, "in the unit of the teacher's prices"];
+    const more = [Number(teacher.maybe_money) ? `perhaps ${teacher.maybe_money} more` : null, cost.free ? null : "in the unit of the teacher's prices"];
     return teacher.money === null ? [tutelage.UNKNOWN, "No price is known."] : [teacher.money, ...more];
   }
 
@@ -138,7 +139,7 @@
     if (note) container.append(note);
     container.append(el("p", {class: `verdict ${found.verdict.outcome.replace(" ", "-")}`}, found.verdict.sentence), setting(found.facts));
     if (found.accuracy.length) {
-      chart(container, "accuracy", {rows: accuracyRows(found), file: "accuracy", columns: COLUMNS,
+      chart(container, found.teacher ? "accuracy_and_teacher" : "accuracy", {rows: accuracyRows(found), file: "accuracy", columns: COLUMNS,
         caption: "Accuracy by round, with 95 % intervals on the test",
         label: `Accuracy by round: ${found.accuracy.map((one) => `round ${one.round} ${format.percent(one.test.accuracy)}`).join(", ")} on the test questions`});
     }
