@@ -32,15 +32,11 @@ def gather(reading: Reading, limit: int = LIMIT) -> Section | None:
     for course in found.courses:
         held.append(statuses_of(course, statuses))
         stories.append(tell(course, prompts))
-    counts = Counter(place for places in held for place in places)
     rows = [_row(course, found, has) for course, has in zip(found.courses, held, strict=True)]
-    table = {
+    table: dict[str, Any] = {
         "rule": RIGHT,
         "students": list(found.students),
-        "statuses": [
-            {"id": status.id, "label": status.label, "rule": status.rule, "count": counts[place]}
-            for place, status in enumerate(statuses)
-        ],
+        "statuses": [{"id": status.id, "label": status.label, "rule": status.rule} for status in statuses],
         "verdicts": dict(VERDICTS),
         "shared": list(prompts.shared),
         "folder": str(reading.folder),
@@ -56,7 +52,10 @@ def gather(reading: Reading, limit: int = LIMIT) -> Section | None:
 
 
 def _row(course: Course, found: Courses, statuses: Sequence[int]) -> list[Any]:
-    """One line of the table, but for its story's chunk. Of each student: how many of its attempts are right, of how many; null if not asked."""
+    """One line of the table, but for its story's chunk.
+
+    Of each student: how many of its attempts are right, of how many; null if it was not asked.
+    """
     question = course.question
     shares = [_share(course.answers.get(student)) for student in found.students]
     return [question.id, course.split, question.text, question.answer, _last_answer(course), shares, statuses]
