@@ -34,7 +34,7 @@ def pack(stories: Sequence[dict[str, Any]], ranks: Sequence[int], limit: int) ->
             _chunk([lines[place] for place in kept[start : start + CHUNK]]) for start in range(0, len(kept), CHUNK)
         ]
         size = sum(map(len, chunks))
-        if size <= limit:
+        if size <= limit or not kept:
             break
         # Stories are not equally long: go by their lengths, and a little further, so that a few turns are enough.
         room = 0.98 * limit / size * sum(len(lines[place]) for place in kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
@@ -16,8 +17,8 @@ from tutelage.report.gathering.statuses import RIGHT, all_statuses, answered_rig
 from tutelage.report.gathering.stories import VERDICTS, Story, tell
 from tutelage.report.reading import Reading
 
-LIMIT = 20_000_000
-"""Characters of all stories; the page with its charting library and its table stays under 25 MB."""
+LIMIT = 22_000_000
+"""Bytes of the table and all stories; with its charting library and the other sections the page stays under 25 MB."""
 
 
 def gather(reading: Reading, limit: int = LIMIT) -> Section | None:
@@ -31,33 +32,33 @@ def gather(reading: Reading, limit: int = LIMIT) -> Section | None:
     for course in found.courses:
         held.append(statuses_of(course, statuses))
         stories.append(tell(course, prompts))
-    packed = pack(stories, [_dullness(course) for course in found.courses], limit)
-    counts = Counter(place for places in held for place in places)
-    index = {
+    rows = [_row(course, found, has) for course, has in zip(found.courses, held, strict=True)]
+    table: dict[str, Any] = {
         "rule": RIGHT,
         "students": list(found.students),
-        "statuses": [
-            {"id": status.id, "label": status.label, "rule": status.rule, "count": counts[place]}
-            for place, status in enumerate(statuses)
-        ],
+        "statuses": [{"id": status.id, "label": status.label, "rule": status.rule} for status in statuses],
         "verdicts": dict(VERDICTS),
         "shared": list(prompts.shared),
-        "chunks": len(packed.chunks),
-        "left_out": sum(place is None for place in packed.places),
         "folder": str(reading.folder),
-        "rows": [
-            _row(course, found, has, chunk)
-            for course, has, chunk in zip(found.courses, held, packed.places, strict=True)
-        ],
     }
-    return Section(index, {f"questions-{number}": chunk for number, chunk in enumerate(packed.chunks)})
+    room = limit - len(json.dumps([table, rows], ensure_ascii=False).encode("utf-8", "replace"))
+    packed = pack(stories, [_dullness(course) for course in found.courses], room)
+    table |= {
+        "chunks": len(packed.chunks),
+        "left_out": packed.places.count(None),
+        "rows": [[*row, chunk] for row, chunk in zip(rows, packed.places, strict=True)],
+    }
+    return Section(table, {f"questions-{number}": chunk for number, chunk in enumerate(packed.chunks)})
 
 
-def _row(course: Course, found: Courses, statuses: Sequence[int], chunk: int | None) -> list[Any]:
-    """One line of the table. Of each student: how many of its attempts are right, of how many; null if not asked."""
+def _row(course: Course, found: Courses, statuses: Sequence[int]) -> list[Any]:
+    """One line of the table, but for its story's chunk.
+
+    Of each student: how many of its attempts are right, of how many; null if it was not asked.
+    """
     question = course.question
     shares = [_share(course.answers.get(student)) for student in found.students]
-    return [question.id, course.split, question.text, question.answer, _last_answer(course), shares, statuses, chunk]
+    return [question.id, course.split, question.text, question.answer, _last_answer(course), shares, statuses]
 
 
 def _share(attempts: Sequence[Attempt] | None) -> list[int] | None:

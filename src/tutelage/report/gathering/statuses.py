@@ -56,9 +56,8 @@ def _turned(number: int, to: bool) -> Status:
     """
     now, before = ("right", "wrong") if to else ("wrong", "right")
     rule = (
-        f"The student of round {number - 1} was {before} about it, the one that studied round {number}'s lesson is "
-        f"{now}: from exam {number} to exam {number + 1} for training questions, from evaluation {number - 1} to "
-        f"{number} for the others."
+        f"{now.capitalize()} after the lesson of round {number} and {before} before it: in exams {number + 1} and "
+        f"{number} for training questions, in evaluations {number} and {number - 1} for the others."
     )
 
     def holds(_course: Course, right: Mapping[int, bool]) -> bool:

@@ -16,6 +16,7 @@
   let opened = null; // the question that was left for the table
   let unpacked = 0; // chunks whose words can be searched
   let unpacking = false;
+  let held = {}; // the stories that were unpacked last: the next question is mostly among them
 
   /* A text as it is, but for marks that steer a terminal or turn the direction of what stands around them. */
   function visible(text) {
@@ -116,8 +117,9 @@
       pages: el("nav", {class: "q-pages", "aria-label": "Pages of the table"}),
     };
     container.append(
-      el("p", {class: "muted"}, index.rule, " ", outside()),
-      leftOut(),
+      el("p", {class: "muted"}, index.rule,
+        " The last round's sits no further exam, so its column has no training questions."),
+      ...leftOut(),
       el("form", {class: "q-filters", role: "search", "aria-label": "Questions", on: {submit: (event) => event.preventDefault()}},
         el("div", {class: "q-wide"}, el("label", {for: "q-search"}, "Search"), parts.search,
           el("div", {class: "q-deep"}, parts.deep, el("label", {for: "q-deep"}, "in all attempts and replies, too"))),
@@ -127,22 +129,17 @@
       el("div", {class: "q-line"}, parts.summary,
         el("button", {type: "button", on: {click: () => change({q: "", split: "", status: "", deep: "", sort: "", dir: ""})}}, "Reset"),
         el("button", {type: "button", on: {click: saveCsv}}, "CSV of these questions")),
-      el("div", {class: "table-box", tabindex: "0", role: "region", "aria-label": "Questions, a table"},
+      el("div", {class: "table-box q-box", tabindex: "0", role: "region", "aria-label": "Questions, a table"},
         el("table", {class: "q-table"}, el("caption", {class: "hidden"}, "Questions, with how many attempts of each student were right"),
           el("thead", {}, parts.head), parts.body)),
       parts.pages);
     apply(state);
   }
 
-  function outside() {
-    const many = index.students.length > 1;
-    return many ? "What a column shows of a round is what the student was after it; the last round's sits no further exam on the training questions." : "";
-  }
-
   function leftOut() {
-    if (!index.left_out) return null;
-    return el("p", {class: "note"}, `To keep this file small, the stories of ${count(index.left_out, "question")} with the least to see are left out. `,
-      "They are in ", el("code", {}, `${index.folder}/round-…/{exam,feedback,lesson,evaluation}.jsonl`), ".");
+    if (!index.left_out) return [];
+    return [el("p", {class: "note"}, `To keep this file small, the stories of ${count(index.left_out, "question")} with the least to see are left out. `,
+      "They are in ", el("code", {}, `${index.folder}/round-…/{exam,feedback,lesson,evaluation}.jsonl`), ".")];
   }
 
   /* Takes in a change of the filter and writes it into the address; typing leaves no trail of letters behind. */
@@ -205,7 +202,7 @@
       el("th", {scope: "row"},
         el("a", {href: toQuestion(row), class: "q-open", dir: "auto"}, visible(row.text) || "(no text)"),
         el("div", {class: "muted small"}, words(row.id))),
-      el("td", {}, SPLITS[row.split]),
+      el("td", {class: "q-share"}, SPLITS[row.split]),
       row.shares.map((share) => el("td", {class: "q-share"}, shareBadge(share))),
       el("td", {class: "q-answer"}, words(row.gold)),
       el("td", {class: "q-answer"}, row.last === null ? el("span", {class: "muted"}, "none") : words(row.last)));
@@ -316,7 +313,8 @@
   }
 
   function face(row) {
-    const statuses = [...row.statuses].map((place) => el("li", {}, index.statuses[place].label));
+    const statuses = [...row.statuses].map((place) => el("li", {},
+      el("a", {href: link(["questions"], {status: index.statuses[place].id}), title: index.statuses[place].rule}, index.statuses[place].label)));
     return el("div", {class: "q-face"},
       el("p", {class: "q-text", dir: "auto"}, visible(row.text)),
       el("div", {class: "q-choices"}),
@@ -330,7 +328,8 @@
         el("code", {}, `${index.folder}/round-…/{exam,feedback,lesson,evaluation}.jsonl`), "."));
       return;
     }
-    const story = (await tutelage.chunk(`questions-${row.chunk}`)).find((one) => one.id === row.id);
+    if (held.chunk !== row.chunk || held.index !== index) held = {index, chunk: row.chunk, stories: tutelage.chunk(`questions-${row.chunk}`)};
+    const story = (await held.stories).find((one) => one.id === row.id);
     if (!story) throw new Error("it is not where it should be");
     const choices = body.parentElement && body.parentElement.querySelector(".q-choices");
     if (choices && story.choices.length) choices.append(el("ol", {type: "A"}, story.choices.map((one) => el("li", {dir: "auto"}, visible(one)))));
@@ -364,7 +363,7 @@
     const who = number === 0 ? "the untrained student" : `the student of round ${number}`;
     const asked = (story.rounds[number + 1] || {}).shown;
     return el("li", {class: "q-entry", "data-key": `answers-${number}`},
-      el("h3", {}, `${what}: ${who} `, badge(2 * right > of, of > 1 ? `${2 * right > of ? "right" : "wrong"}, ${right} of ${of} attempts` : right ? "right" : "wrong")),
+      el("h3", {}, `${what}: ${who} `, badge(2 * right > of, of > 1 ? `${2 * right > of ? "right" : "wrong"}, ${right} of ${of} attempts right` : right ? "right" : "wrong")),
       el("ul", {class: "q-list"}, attempts.map((one) => attempt(one, asked && one.text === asked.text && one.answer === asked.answer))));
   }
 
@@ -376,8 +375,8 @@
         one.finished ? null : el("span", {class: "muted"}, ", cut off by the limit on its length"),
         shown ? el("span", {class: "q-tag"}, "shown to the teacher") : null),
       one.wrong ? marked(one) : text(one.text),
-      one.wrong ? el("p", {class: "q-step"}, "First wrong step: ", words(one.wrong[1]), ` — it is ${one.value}.`) : null,
-      one.holds ? el("p", {class: "q-step"}, "Its arithmetic holds; it goes wrong elsewhere.") : null);
+      one.wrong ? el("p", {class: "q-step"}, "First wrong step: ", words(one.wrong[1]), `; right is ${one.value}.`) : null,
+      one.holds ? el("p", {class: "muted small"}, "Its arithmetic holds; it goes wrong elsewhere.") : null);
   }
 
   function marked(one) {
