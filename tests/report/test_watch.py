@@ -132,8 +132,13 @@ def test_a_run_is_watched_from_its_first_stage_to_its_end(recipe: Path, tmp_path
     watching = start("-m", "tutelage", "watch", str(run), "--no-open", "--port", "0")
     assert watching.stdout is not None
     address = watching.stdout.readline().split(" at ")[1].split()[0]
-    page = browser.new_page()
-    faults, sentence = watch_for_faults(page), page.locator("#now-sentence")
+    page, story = browser.new_page(), browser.new_page()
+    faults = watch_for_faults(page), watch_for_faults(story)
+    search, found, sentence = (
+        page.locator("#q-search"),
+        page.locator(".q-table tbody tr"),
+        page.locator("#now-sentence"),
+    )
     page.goto(address)
     page.evaluate("window.mark = 1")
     verdict = page.locator(".verdict")
@@ -142,18 +147,28 @@ def test_a_run_is_watched_from_its_first_stage_to_its_end(recipe: Path, tmp_path
         expect(sentence).to_contain_text(f"Round {number}'s {stage} is under way", timeout=30_000)
         if (number, stage) == (1, "exam"):  # now there is something to open
             numbers = page.locator("#section-overview details.numbers")
-            numbers.locator("summary").click()
-            numbers.locator("summary").focus()
-            assert "so far" in verdict.inner_text()
+            expect(verdict).to_contain_text("so far")
+            numbers.evaluate("details => { details.open = true }")  # a click may fall between two redrawings
+            search.fill("Ann")
+            expect(found).to_have_count(8)
+            assert "right" not in found.first.inner_text()  # nobody has been asked yet
+            story.goto(address)
+            story.goto(f"{address}{found.first.locator('a').get_attribute('href')}")
+            story.evaluate("window.mark = 1")
         (seen / f"{number}-{stage}").touch()
     expect(sentence).to_contain_text("Finished after round 1: limit: 1 rounds", timeout=30_000)
     rows = page.locator("#section-overview details.numbers[open] tbody tr")
     expect(rows).to_have_count(4)  # rounds 0 and 1, test and held out
     expect(verdict).not_to_contain_text("so far")
-    assert page.evaluate("window.mark") == 1
-    assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
+    expect(found).to_have_count(8)
+    expect(found.first).to_contain_text("of 2")  # attempts of the exam
+    expect(search).to_have_value("Ann")
+    expect(search).to_be_focused()
+    expect(story.locator("#now-sentence")).to_contain_text("Finished after round 1")
+    expect(story.locator("#view h2")).to_be_visible()
+    assert page.evaluate("window.mark") == story.evaluate("window.mark") == 1
     assert learning.wait(timeout=60) == 0, learning.communicate()[1]
-    assert faults == []
+    assert faults == ([], [])
 
     os.kill(watching.pid, signal.SIGINT)
     _, said = watching.communicate(timeout=30)
@@ -161,3 +176,4 @@ def test_a_run_is_watched_from_its_first_stage_to_its_end(recipe: Path, tmp_path
     assert said.splitlines() == ["Finished after round 1: limit: 1 rounds, as the recipe says."]
     expect(page.locator("#connection")).to_contain_text("Connection lost")
     page.close()
+    story.close()

@@ -153,7 +153,7 @@ def _running(told: StatusShape, where: str) -> str:
     done, total, left = told.get("done"), told.get("total"), told.get("seconds_left")
     if done is None or total is None:
         return f"{where.capitalize()} is under way."
-    lasts = f", about {duration(left)} left" if left is not None else ""
+    lasts = ", finishing" if done >= total else f", about {duration(left)} left" if left is not None else ""
     return f"{where.capitalize()} is under way: {done:,} of {total:,} {told.get('unit') or ''}{lasts}."
 
 
