@@ -32,6 +32,8 @@ PARTIAL = ".partial"
 """Ending of a file or folder that is being written and has not been renamed yet."""
 UNFINISHED = ".unfinished"
 """Ending of a file that a long stage appends to, and goes on with after a restart."""
+KEYS = "stages.json"
+"""In the folder of a comparison's run: the hash of what each of its stages depends on."""
 
 
 class Round:

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
 
 from tests.report.conftest import watch_for_faults
 from tests.rounds.finished import begun_run, write_evaluation
@@ -98,6 +100,38 @@ def test_what_has_changed_since_and_nothing_else(server: Server, tmp_path: Path)
     assert state(server, later["number"])["parts"] == []
 
 
+def test_the_strip_is_read_by_all_and_shows_what_others_wrote_as_text(server: Server, browser: Browser) -> None:
+    told = {"round": 1, "stage": "study", "pid": os.getpid(), "host": socket.gethostname()}
+    path = server.watched.folder / "status.json"
+    write_json(path, {**told, "state": "running", "done": 3, "total": 9, "unit": "steps"})
+    page = browser.new_page(viewport={"width": 360, "height": 800})
+    page.goto(server.address)
+    sentence, bar = page.locator("#now-sentence"), page.locator("#now progress")
+    expect(sentence).to_have_text("Round 1's study is under way: 3 of 9 steps.")
+    assert bar.evaluate("(bar) => bar.value / bar.max") == pytest.approx(1 / 3)
+    assert violations(page) == []
+    hostile = "<img src=x onerror=window.ran=1></script><script>window.ran=1</script> \u202e `x`"
+    write_json(path, {**told, "state": "failed", "error": hostile})
+    expect(sentence).to_contain_text("Failed in round 1's study: <img src=x onerror=window.ran=1></script><script>")
+    expect(sentence).to_contain_text("\\u202e x")
+    expect(bar).to_be_hidden()
+    assert page.evaluate("window.ran") is None
+    assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    page.emulate_media(color_scheme="dark")
+    page.route("**/state?*", lambda route: route.abort())
+    expect(page.locator("#connection")).to_contain_text("Connection lost")
+    assert violations(page) == []
+    page.unroute("**/state?*")
+    expect(page.locator("#connection")).to_have_text("Live")
+    page.close()
+
+
+def violations(page: Page) -> list[tuple[str, list[str]]]:
+    """What axe-core finds wrong with the strip, and where."""
+    found = Axe().run(page, context="#now").response["violations"]
+    return [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
+
+
 def test_a_port_that_is_taken_is_one_clear_error(server: Server) -> None:
     port = server.server_address[1]
     with pytest.raises(WorkspaceError, match=f"Port {port} cannot be listened on: .*--port"):
@@ -176,3 +210,9 @@ def test_a_run_is_watched_from_its_first_stage_to_its_end(recipe: Path, tmp_path
     expect(page.locator("#connection")).to_contain_text("Connection lost")
     page.close()
     story.close()
+
+
+def test_a_watch_beside_a_run_does_without_its_libraries() -> None:
+    code = "import sys, tutelage.report.watch; print({'torch', 'transformers'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

@@ -23,7 +23,7 @@ from tutelage.comparisons.fairness import fair_overrides
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RunResult, is_finished, read_result
 from tutelage.comparisons.settings import ColumnSettings, ComparisonSettings, RowSettings, folder_name
-from tutelage.comparisons.sharing import KEYS, find_untrained, share
+from tutelage.comparisons.sharing import find_untrained, share
 from tutelage.comparisons.table import Table, write_tables
 from tutelage.config import OpenAITeacherSettings, Recipe
 from tutelage.errors import RecipeError, WorkspaceError
@@ -34,7 +34,7 @@ from tutelage.rounds.costs import RunCost, run_cost
 from tutelage.rounds.provenance import run_provenance
 from tutelage.rounds.run import CHANGEABLE, Run, open_run, start_run
 from tutelage.student.lora import check_packages
-from tutelage.workspace import Workspace, read_json, write_json, write_text
+from tutelage.workspace import KEYS, Workspace, read_json, write_json, write_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 
 from tutelage import locks
 from tutelage.evaluation.cost import device_times
+from tutelage.progress import plain
 from tutelage.report.gathering import Section
 from tutelage.report.gathering.overview import events
 from tutelage.report.reading import Reading
@@ -137,7 +138,7 @@ def _sentence(reading: Reading, state: str, told: StatusShape, rest: Mapping[str
         why = f": {outcome['reason']}" if "reason" in outcome else ""
         return f"Finished after round {outcome.get('last_round', told.get('round', 0))}{why}."
     if state == "failed":
-        return f"Failed in {where}{_place(told)}: {told.get('error') or 'it told no reason'}"
+        return f"Failed in {where}{_place(told)}: {plain(told.get('error') or 'it told no reason')}"
     if state == "waiting":
         return f"Stopped after {where}; {resume}."
     if state == "not begun":
