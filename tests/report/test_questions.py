@@ -174,6 +174,7 @@ def test_what_was_written_shows_as_text_wherever_it_stands(browser_page: Page, r
     browser_page.get_by_role("link", name="Back to the table").click()
     expect(row(browser_page, EVIL)).to_contain_text(SHOWN)
     browser_page.goto(f"{report}#/questions?q=%3Cscript%3E")
+    expect(browser_page.locator(SUMMARY)).to_have_text(f"1 of {ALL} questions")
     assert ids(browser_page) == [EVIL]
 
 
@@ -246,6 +247,33 @@ def test_nothing_keeps_people_out_nor_scrolls_sideways_on_a_phone(browser: Brows
         assert found.violations_count == 0, found.generate_report()
         assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
     context.close()
+
+
+def test_new_data_of_a_run_that_goes_on_leave_the_reader_alone(table: Page) -> None:
+    table.fill("#q-search", "turning")
+    table.evaluate("""() => {
+        const found = structuredClone(tutelage.data("questions"));
+        found.rows = found.rows.filter((row) => !row[0].startsWith("own/filler"));
+        found.rows[0][5][1] = [1, 2];
+        tutelage.refresh({questions: found});
+    }""")
+    expect(table.locator(SUMMARY)).to_have_text("1 of 6 questions")
+    expect(table.locator("#q-search")).to_be_focused()
+    assert row(table, TURNING).locator("td.q-share").all_text_contents()[2] == "✗ wrong, 1 of 2"
+    table.locator(f"{ROWS} a").click()
+    table.locator("[data-key=prompt-1] summary").click()
+    table.evaluate("""async () => {
+        const [, ...others] = await tutelage.chunk("questions-0");
+        const story = (await tutelage.chunk("questions-0"))[0];
+        story.rounds[1].replies[0].text = "Quite another reply.";
+        const data = new Blob([JSON.stringify([story, ...others])]).stream().pipeThrough(new CompressionStream("gzip"));
+        const bytes = new Uint8Array(await new Response(data).arrayBuffer());
+        const packed = btoa(String.fromCharCode(...bytes));
+        document.getElementById("chunk-questions-0").textContent = packed;
+        tutelage.refresh({questions: {...tutelage.data("questions"), left_out: 1}});
+    }""")
+    expect(entry(table, "Teacher in round 1")).to_contain_text("Quite another reply.")
+    assert table.locator("[data-key=prompt-1]").get_attribute("open") is not None
 
 
 def test_stories_that_were_left_out_are_said_to_be(
