@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
+from tutelage.comparisons.sharing import KEYS
 from tutelage.errors import TutelageError
 from tutelage.records import Attempt, Correction, Mistake, StoredQuestion, Triplet
 from tutelage.report.shapes import Evaluation, Event, Outcome, Step, Summary
@@ -155,29 +156,52 @@ class Reading:
 
     def _check_round(self, number: int) -> None:
         place = self.round(number)
-        self._expect(place.evaluation)
-        self.value(place.evaluation, Evaluation)
-        self._expect_lines(place.answers, Attempt)
-        if number == 0:
-            return
-        cut_short = not place.training.is_file() and not place.evaluation.is_file() and not place.summary.is_file()
-        self._expect_lines(place.exam, Attempt)
-        for path, kind in ((place.mistakes, Mistake), (place.feedback, Correction), (place.lesson, Triplet)):
-            self._expect(path)
-            self.lines(path, kind)
-        if not cut_short:  # a round without a lesson ends the run, and has no more files
-            self._expect_lines(place.training, Step)
+        made = (place.training, place.evaluation, place.summary)
+        if self.lines(place.lesson, Triplet) == [] and not any(path.exists() for path in made):
+            return  # nothing was left to teach, which ended the run
+        found = self.value(place.evaluation, Evaluation) or {}
+        counts = [found.get("total"), found.get("held_out", {}).get("total")]
+        answered = None if None in counts else sum(filter(None, counts))
+        summary = self.value(place.summary, Summary) or {}
+        exam, verdicts = summary.get("exam", {}), summary.get("feedback", {}).get("verdicts")
+        replies = None if verdicts is None else sum(verdicts.values())
+        files: tuple[tuple[str, Path, type[Any], int | None], ...] = (
+            ("evaluation", place.answers, Attempt, answered),
+            ("exam", place.exam, Attempt, exam.get("attempts")),
+            ("mistakes", place.mistakes, Mistake, exam.get("mistakes")),
+            ("feedback", place.feedback, Correction, replies),
+            ("lesson", place.lesson, Triplet, summary.get("lesson", {}).get("samples")),
+            ("study", place.training, Step, summary.get("study", {}).get("steps")),
+        )
+        for stage, path, kind, count in files if number else files[:1]:
+            if self._has_stage(number, stage):
+                self._expect_lines(path, kind, count)
+        if self._has_stage(number, "evaluation"):
+            self._expect(place.evaluation)
+        if number and self._has_stage(number, "exam"):
             self._expect(place.summary)
-            self.value(place.summary, Summary)
+
+    def _has_stage(self, number: int, stage: str) -> bool:
+        """Whether a round has a stage: all do, but those of a comparison's other methods, which list theirs."""
+        stages = self.value(self.folder / KEYS, dict[str, Any])
+        return stages is None or f"{number} {stage}" in stages
 
     def _expect(self, path: Path, why: str = "") -> None:
         if not path.exists():
             self.note(path, "missing", f"It is not there. {why}".strip())
-
-    def _expect_lines(self, path: Path, kind: type[Any]) -> None:
-        self._expect(path)
-        if self.lines(path, kind) == [] and path.is_file() and not path.stat().st_size:
+        elif path.is_file() and not path.stat().st_size and path.suffix != ".jsonl":
             self.note(path, "damaged", "It is empty.")
+
+    def _expect_lines(self, path: Path, kind: type[Any], count: int | None = None) -> None:
+        """count: the lines by another file; None where there is none to tell, and the file must not be empty."""
+        self._expect(path)
+        found = self.lines(path, kind)
+        if found is None or any(note.file == str(path.relative_to(self.folder)) for note in self.notes):
+            return
+        if count is None and not found:
+            self.note(path, "damaged", "It is empty.")
+        elif count is not None and count != len(found):
+            self.note(path, "damaged", f"It has {len(found)} lines, where there were {count}.")
 
 
 def _first(error: Exception) -> str:

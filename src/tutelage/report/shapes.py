@@ -112,8 +112,12 @@ class Summary(TypedDict, total=False):
 
 
 @with_config(_MORE)
-class TeacherScore(ScoreShape, total=False):
-    """teacher.json: the teacher's own accuracy on the run's test questions."""
+class TeacherScore(TypedDict, total=False):
+    """teacher.json: the teacher's own accuracy on the run's test questions; None, with the reason, if it has none."""
 
     teacher: str
+    accuracy: float | None
+    reason: str
     right: int
+    total: int
+    interval: tuple[float, float]

@@ -23,10 +23,11 @@ def gather(reading: Reading) -> Section:
     paired = gained(reading, kept)
     teacher = reading.value(reading.folder / "teacher.json", TeacherScore)
     untrained = evaluations.get(0, {}).get("accuracy")
+    taught = any(number for number in evaluations)
     reached = evaluations.get(kept, {}).get("accuracy") if kept is not None else None
     return Section(
         {
-            "verdict": verdict(untrained, reached, kept, paired, outcome is not None),
+            "verdict": verdict(untrained, reached, kept if taught else None, paired, outcome is not None),
             "gain": None if paired is None else asdict(paired),
             "accuracy": [_accuracy(number, one, number == kept) for number, one in evaluations.items()],
             "kept": kept,
@@ -80,7 +81,14 @@ def right_answers(reading: Reading, number: int) -> dict[str, bool] | None:
 def verdict(
     untrained: float | None, reached: float | None, kept: int | None, paired: Paired | None, ended: bool
 ) -> dict[str, str]:
-    """Whether it worked, in a sentence; outcome: "gain", "loss", "no gain" or "unknown"."""
+    """Whether it worked, in a sentence; outcome: "gain", "loss", "no gain" or "unknown".
+
+    kept: None where no student but the untrained one has been evaluated.
+    """
+    if untrained is not None and kept is None and ended:
+        return _verdict(
+            "unknown", f"Nothing was taught: the test accuracy of the untrained student is {untrained:.1%}."
+        )
     if untrained is None or reached is None or kept is None:
         return _verdict("unknown", "Too early to say: there is no evaluation to compare yet.")
     so_far = "" if ended else " so far"

@@ -4,6 +4,7 @@
 (() => {
   const {el, table, data, csv, download, isNumber} = tutelage;
   const charts = new Set();
+  const heights = new Map(); // of charts that were drawn before, so that one that is drawn anew moves nothing
 
   function theme() {
     const style = getComputedStyle(document.documentElement);
@@ -50,6 +51,7 @@
   function chart(container, spec, {label, rows, file, columns, caption, height}) {
     const wanted = typeof spec === "string" ? data("charts")[spec] : spec;
     const box = el("div", {class: "chart-box", role: "img", "aria-label": label});
+    if (heights.has(file)) box.style.setProperty("min-height", `${heights.get(file)}px`);
     const keys = rows.length ? Object.keys(rows[0]) : [];
     const shown = columns || keys.map((key) => ({key, label: key, numeric: rows.some((row) => isNumber(row[key]))}));
     const button = (text, what, action) => el("button", {type: "button", class: "quiet", "aria-label": `Download ${what} of: ${label}`, on: {click: action}}, text);
@@ -77,7 +79,7 @@
     if (width === 0) return;
     one.width = width;
     const turn = (one.turn = (one.turn || 0) + 1);
-    const made = document.createElement("div");
+    const made = el("div", {"aria-hidden": "true"}); // its label and the table of its numbers speak for it
     const result = await vegaEmbed(made, configured(one, width), {
       actions: false, renderer: "svg", ast: true, defaultStyle: false, tooltip: tip,
     });
@@ -85,6 +87,8 @@
     if (one.view) one.view.finalize();
     one.view = result;
     one.box.replaceChildren(made);
+    one.box.style.removeProperty("min-height");
+    heights.set(one.file, one.box.getBoundingClientRect().height);
   }
 
   function tell(one, error) {

@@ -105,8 +105,8 @@
   }
 
   function kept(work) {
-    const top = window.scrollY;
     const main = document.getElementById("content");
+    const seen = topmost(main);
     const open = [...main.querySelectorAll("details[open]")].map(pathTo);
     const focused = main.contains(document.activeElement) && document.activeElement !== main ? pathTo(document.activeElement) : null;
     main.style.setProperty("min-height", `${main.offsetHeight}px`); // charts come a moment later, and the page must not jump
@@ -114,11 +114,22 @@
     work();
     for (const path of open) {
       const node = at(path);
-      if (node instanceof HTMLDetailsElement) node.open = true;
+      if (!(node instanceof HTMLDetailsElement)) continue;
+      node.open = true;
+      node.dispatchEvent(new Event("toggle")); // the browser's own comes later, and what it fills would move the page
     }
     const node = focused && at(focused);
     if (node) node.focus({preventScroll: true});
-    window.scrollTo({top, behavior: "instant"});
+    const still = seen && at(seen.path);
+    if (still) window.scrollBy({top: still.getBoundingClientRect().top - seen.top, behavior: "instant"});
+  }
+
+  /* The element at the top of the window: what is above it may grow or shrink, and it shall not move. */
+  function topmost(main) {
+    if (window.scrollY === 0) return null;
+    const found = document.elementFromPoint(main.getBoundingClientRect().left + 20, 8);
+    const node = found && main.contains(found) && found !== main ? found.closest("tr, figure, p, h2, h3, dl, section") : null;
+    return node && {path: pathTo(node), top: node.getBoundingClientRect().top};
   }
 
   /* Where an element is: the nearest id above it, and the way down from there; data-key names a child that may move. */

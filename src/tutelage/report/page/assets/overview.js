@@ -13,6 +13,8 @@
     return el("div", {class: "note"}, el("strong", {}, "Not all of this run could be read."), el("ul", {}, notes));
   }
 
+  const hasTeacher = (found) => Boolean(found.teacher) && tutelage.isNumber(found.teacher.accuracy);
+
   function accuracyRows(found) {
     const row = (split, one, score) => ({split, round: one.round, accuracy: score.accuracy,
       low: score.interval ? score.interval[0] : null, high: score.interval ? score.interval[1] : null, right: score.correct, total: score.total});
@@ -20,7 +22,7 @@
       row("test", one, one.test),
       ...(one.held_out ? [row("held out", one, one.held_out)] : []),
     ]);
-    if (found.teacher && found.teacher.accuracy !== undefined) {
+    if (hasTeacher(found)) {
       rows.push({...row("teacher", {round: null}, found.teacher), right: found.teacher.right ?? found.teacher.correct ?? null, total: found.teacher.total ?? null});
     }
     return rows;
@@ -77,6 +79,8 @@
     const list = [];
     if (kept) list.push(fact("Test accuracy of the kept round", format.percent(kept.test.accuracy), `95 % interval ${format.interval(kept.test.interval)}`, `${format.integer(kept.test.correct)} of ${format.integer(kept.test.total)} right`));
     if (found.gap_closed !== null) list.push(fact("Gap to the teacher closed", format.percent(found.gap_closed), `the teacher has ${format.percent(found.teacher.accuracy)}`));
+    else if (hasTeacher(found)) list.push(fact("The teacher's own accuracy", format.percent(found.teacher.accuracy), "not above the untrained student: there is no gap to close"));
+    else if (found.teacher && found.teacher.reason) list.push(fact("The teacher's own accuracy", "none", found.teacher.reason));
     list.push(fact("Kept", ...keptText(found)), fact("Now", ...stands(found)));
     list.push(fact("Teacher's tokens", ...tokens(found.cost)), fact("Teacher's money", ...money(found.cost)));
     list.push(fact("Time", format.seconds(total(found.cost.time.stages)), found.cost.time.interrupted ? `${found.cost.time.interrupted} interrupted stages are not in it` : null));
@@ -139,7 +143,7 @@
     if (note) container.append(note);
     container.append(el("p", {class: `verdict ${found.verdict.outcome.replace(" ", "-")}`}, found.verdict.sentence), setting(found.facts));
     if (found.accuracy.length) {
-      chart(container, found.teacher ? "accuracy_and_teacher" : "accuracy", {rows: accuracyRows(found), file: "accuracy", columns: COLUMNS,
+      chart(container, hasTeacher(found) ? "accuracy_and_teacher" : "accuracy", {rows: accuracyRows(found), file: "accuracy", columns: COLUMNS,
         caption: "Accuracy by round, with 95 % intervals on the test",
         label: `Accuracy by round: ${found.accuracy.map((one) => `round ${one.round} ${format.percent(one.test.accuracy)}`).join(", ")} on the test questions`});
     }

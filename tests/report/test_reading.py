@@ -1,0 +1,135 @@
+"""Reports of runs that are damaged, incomplete or from another version: always written, and they name the file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.report.written import write_run
+from tutelage.errors import WorkspaceError
+from tutelage.report.gathering.run import gather_run
+from tutelage.report.page.page import to_page_json
+from tutelage.report.reading import Reading
+from tutelage.report.write import check_run
+
+FILES = (
+    *("recipe.toml", "environment.json", "questions.jsonl", "split.json", "demonstrations.json", "leakage.json"),
+    *("teacher.sqlite", "journal.jsonl", "outcome.json"),
+    *(f"round-{number}/evaluation.json{ending}" for number in (0, 1, 2) for ending in ("", "l")),
+    *(
+        f"round-{number}/{name}"
+        for number in (1, 2)
+        for name in ("exam.jsonl", "mistakes.jsonl", "feedback.jsonl", "lesson.jsonl", "training.jsonl", "round.json")
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with nothing wrong; not to be changed."""
+    return write_run(tmp_path_factory.mktemp("whole") / "run")
+
+
+def test_of_a_whole_run_nothing_is_missing(whole: Path) -> None:
+    about = gather_run(whole)["about"].data
+    assert (about["missing"], about["failed"]) == ([], [])
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(
+        st.sampled_from(FILES),
+        st.sampled_from(["deleted", "half", "emptied", "text", "number"]),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_whatever_is_lost_the_report_is_made_and_names_the_file(
+    whole: Path, tmp_path: Path, harms: dict[str, str]
+) -> None:
+    shutil.rmtree(tmp_path / "run", ignore_errors=True)
+    folder = shutil.copytree(whole, tmp_path / "run")
+    for name, harm in harms.items():
+        damage(folder / name, harm)
+    sections = gather_run(folder)
+    about = sections["about"].data
+    assert about["failed"] == []
+    # A run without an outcome is one that has not ended, which is no fault.
+    hurt = {name for name, harm in harms.items() if (name, harm) != ("outcome.json", "deleted")}
+    assert hurt <= {note["file"] for note in about["missing"]}
+    for section in sections.values():
+        json.loads(to_page_json(section.data))
+
+
+def damage(path: Path, harm: str) -> None:
+    """deleted; half: cut amid a line; emptied; or what is not JSON at all, or JSON of another kind."""
+    raw = path.read_bytes()
+    if harm == "deleted":
+        path.unlink()
+    elif harm == "half":
+        path.write_bytes(raw[: len(raw) // 2].rstrip(b"\n}") or b"{")
+    else:
+        path.write_bytes({"emptied": b"", "text": b'\xff<script>"', "number": b"3\n"}[harm])
+
+
+def test_another_version_s_files_are_read_as_far_as_they_go(whole: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(whole, tmp_path / "run")
+    (folder / "leakage.json").unlink()
+    (folder / "recipe.toml").write_text('[task]\nname = "own"\n[future]\nkey = 2026-11-23\n')
+    evaluation = folder / "round-1" / "evaluation.json"
+    evaluation.write_text(json.dumps({**json.loads(evaluation.read_text()), "new": {"key": [1]}}))
+    sections = gather_run(folder)
+    about, overview = sections["about"].data, sections["overview"].data
+    assert [(note["file"], note["state"]) for note in about["missing"]] == [("leakage.json", "missing")]
+    assert [one["round"] for one in overview["accuracy"]] == [0, 1, 2]
+    assert overview["facts"]["task"] == "own"
+    assert sections["rounds"].data["lambda"] is None
+
+
+def test_a_damaged_line_costs_that_line_alone(whole: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(whole, tmp_path / "run")
+    path = folder / "round-1" / "training.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], lines[1][:9], *lines[2:]]) + "\n")
+    sections = gather_run(folder)
+    (note,) = sections["about"].data["missing"]
+    assert note["file"] == "round-1/training.jsonl"
+    assert "Line 2" in note["why"]
+    assert sections["rounds"].data["rounds"][1]["training"]["columns"]["step"] == [1, 3, 4]
+
+
+def test_lines_that_are_gone_are_missed(whole: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(whole, tmp_path / "run")
+    path = folder / "round-2" / "exam.jsonl"
+    path.write_text("".join(line + "\n" for line in path.read_text().splitlines()[:-3]))
+    (note,) = gather_run(folder)["about"].data["missing"]
+    assert (note["file"], note["why"]) == ("round-2/exam.jsonl", "It has 9 lines, where there were 12.")
+
+
+def test_a_run_that_has_just_begun_lacks_nothing(whole: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(whole, tmp_path / "run")
+    for name in ("round-0", "round-1", "round-2"):
+        shutil.rmtree(folder / name)
+    for name in ("outcome.json", "teacher.sqlite"):
+        (folder / name).unlink()
+    journal = folder / "journal.jsonl"
+    journal.write_text(journal.read_text().splitlines()[0] + "\n")
+    sections = gather_run(folder)
+    assert sections["about"].data["missing"] == []
+    assert sections["overview"].data["stands"] == {"state": "unfinished", "round": 0, "stage": "evaluation"}
+    assert sections["overview"].data["verdict"]["outcome"] == "unknown"
+
+
+def test_reading_makes_no_ledger_and_takes_no_other_folder_for_a_run(tmp_path: Path) -> None:
+    (tmp_path / "round-1").mkdir()
+    assert Reading(tmp_path).totals() == {}
+    assert not (tmp_path / "teacher.sqlite").exists()
+    with pytest.raises(WorkspaceError, match="is not a run folder"):
+        check_run(tmp_path)
+    with pytest.raises(WorkspaceError, match="is not there"):
+        check_run(tmp_path / "nowhere")
