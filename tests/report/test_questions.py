@@ -122,6 +122,16 @@ def test_a_shared_link_opens_the_same_table_afresh(browser_page: Page, report: s
     expect(browser_page.locator("#view")).to_contain_text("no question of this name")
 
 
+def test_a_link_leads_to_the_table_though_charts_above_it_are_drawn_later(browser_page: Page, report: str) -> None:
+    browser_page.goto(f"{report}#/questions")
+    expect(browser_page.locator(".chart-box svg").first).to_be_attached()
+    expect(browser_page.locator("#q-search")).to_be_in_viewport()
+    open_story(browser_page, report, EASY)
+    browser_page.get_by_role("link", name="Back to the table").click()
+    expect(browser_page.locator(".chart-box svg").first).to_be_attached()
+    expect(row(browser_page, EASY).get_by_role("link")).to_be_in_viewport()
+
+
 def test_a_story_tells_the_course_in_order(browser_page: Page, report: str) -> None:
     open_story(browser_page, report, TURNING)
     headings = [text.replace("\n", "") for text in browser_page.locator(".q-entry h3").all_inner_texts()]

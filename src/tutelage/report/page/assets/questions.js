@@ -465,7 +465,7 @@
       if (!target || !target.isConnected) return;
       target.focus({preventScroll: true});
       const box = target.getBoundingClientRect();
-      if (box.top < 0 || box.bottom > window.innerHeight) target.scrollIntoView({block: "center", behavior: "instant"});
+      if (box.top < 0 || box.bottom > window.innerHeight) tutelage.settle(target, {block: "center"});
     }, 0);
   }
 
