@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from tests.report.written import TEST, write_run
 from tutelage.report.write import write_report
@@ -108,7 +108,7 @@ def test_the_studies_and_their_times(folder: Path, browser_page: Page) -> None:
     heading, first, second = cells(page, "The studies")
     assert dict(zip(heading, first, strict=True))["learning rate"] == "0.002"
     shown = dict(zip(heading, second, strict=True))
-    assert (shown["λ"], shown["learning rate"], shown["LM loss"], shown["steps"]) == ("0.5", "5e-4", "0.698", "700")
+    assert (shown["λ"], shown["learning rate"], shown["LM loss"], shown["steps"]) == ("0.5", "0.0005", "0.698", "700")
     heading, zeroth, *_ = cells(page, "Seconds")
     assert dict(zip(heading, zeroth, strict=True))["evaluation"] == "1.250"
     assert "500 of 700 steps of round 1" in (page.locator("#section-rounds").text_content() or "")
@@ -176,6 +176,26 @@ def test_what_models_and_people_wrote_is_text(tmp_path: Path, browser_page: Page
     assert page.evaluate(f"document.body.textContent.split({json.dumps(HOSTILE)}).length - 1") >= 10
     assert "window.ran=1" in shown
     assert "split.json is damaged" in page.locator(".note").inner_text()
+
+
+def test_scripts_that_are_not_the_page_s_own_do_not_run(folder: Path, browser: Browser) -> None:
+    page = browser.new_page()  # whose console may tell of what was refused
+    refused: list[str] = []
+    page.on("console", lambda message: refused.append(message.text))
+    opened(page, folder / "report.html")
+    page.evaluate(
+        """() => {
+            const script = document.createElement("script");
+            script.textContent = "window.ran = 1";
+            document.body.append(script);
+            document.body.insertAdjacentHTML("beforeend", "<img src=x onerror='window.ran = 1'>");
+            window.asked = fetch("https://example.org/").then(() => "answered", () => "refused");
+        }"""
+    )
+    assert page.evaluate("window.asked") == "refused"
+    assert page.evaluate("window.ran") is None
+    assert sum("Content Security Policy" in one for one in refused) >= 3
+    page.close()
 
 
 def test_figures_and_data_can_be_taken_away(folder: Path, browser_page: Page, tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def _curve(title: str, scale: Mapping[str, Any], number_format: str = "~g") -> S
                 "legend": {"title": None, "orient": "top"},
                 "scale": {"range": _LINES},
             },
-            "detail": {"field": "of", "type": "nominal"},
+            "strokeDash": {"field": "of", "type": "nominal", "sort": None, "legend": {"title": None, "orient": "top"}},
         },
     }
 
@@ -127,7 +127,7 @@ VERDICTS: Spec = {
     "encoding": {
         "y": {"field": "verdict", "type": "nominal", "title": None, "sort": None, "axis": {"labelLimit": 160}},
         "x": {"field": "replies", "type": "quantitative", "title": "replies", "axis": _COUNTED},
-        "yOffset": {"field": "of", "type": "nominal"},
+        "yOffset": {"field": "of", "type": "nominal", "sort": None, "scale": {"paddingInner": 0.2}},
         "color": {
             "field": "of",
             "type": "nominal",

@@ -51,7 +51,7 @@ const tutelage = (() => {
   const format = {
     integer: (value) => (isNumber(value) ? rounded(0).format(value) : NOTHING),
     number: (value, digits = 3) => (isNumber(value) ? rounded(digits).format(value) : NOTHING),
-    small: (value) => (!isNumber(value) ? NOTHING : value !== 0 && Math.abs(value) < 0.001 ? value.toExponential() : String(value)),
+    small: (value) => (!isNumber(value) ? NOTHING : value !== 0 && Math.abs(value) < 0.0001 ? value.toExponential() : String(value)),
     percent: (value) => (isNumber(value) ? PERCENT.format(value).replace("%", "\u00a0%") : NOTHING),
     interval: (pair, one = format.percent) => (Array.isArray(pair) ? `${one(pair[0])} to ${one(pair[1])}` : NOTHING),
     pValue: (value) => (!isNumber(value) ? NOTHING : value < 0.001 ? "p < 0.001" : `p = ${rounded(3).format(value)}`),
