@@ -36,6 +36,13 @@ def test_the_first_equation_that_does_not_hold(text: str, equations: int, wrong:
     assert (found.wrong and found.wrong.right_value) == value
 
 
+def test_the_mark_is_on_the_equation_itself_and_not_on_digits_that_read_alike() -> None:
+    text = "b + 13 + 4 = 8 is unread, and 3 + 4 = 8"
+    found = check_arithmetic(text)
+    assert found.wrong is not None
+    assert found.wrong.start == text.rindex("3 + 4")
+
+
 _NUMBERS = st.integers(0, 10**6)
 _SIGNS = {"+": "+", "-": "-", "*": "*", "x": "*", "×": "*", "/": "/", "÷": "/"}
 

@@ -21,8 +21,11 @@ LIMIT = 22_000_000
 """Bytes of the table and all stories; with its charting library and the other sections the page stays under 25 MB."""
 
 
-def gather(reading: Reading, limit: int = LIMIT) -> Section | None:
-    """The table, and in chunks "questions-0", "questions-1", ... the stories. None if no question can be read."""
+def gather(reading: Reading, limit: int | None = None) -> Section | None:
+    """The table, and in chunks "questions-0", "questions-1", ... the stories. None if no question can be read.
+
+    limit: left out, it is `LIMIT`.
+    """
     found = read_courses(reading)
     if not found.courses:
         return None
@@ -41,7 +44,9 @@ def gather(reading: Reading, limit: int = LIMIT) -> Section | None:
         "shared": list(prompts.shared),
         "folder": str(reading.folder),
     }
-    room = limit - len(json.dumps([table, rows], ensure_ascii=False).encode("utf-8", "replace"))
+    room = (LIMIT if limit is None else limit) - len(
+        json.dumps([table, rows], ensure_ascii=False).encode("utf-8", "replace")
+    )
     packed = pack(stories, [_dullness(course) for course in found.courses], room)
     table |= {
         "chunks": len(packed.chunks),

@@ -14,6 +14,7 @@
   let parts = null; // of the table, once it is drawn
   let state = {}; // the filter, as in the address
   let opened = null; // the question that was left for the table
+  let shown = null; // the story that was opened last
   let unpacked = 0; // chunks whose words can be searched
   let unpacking = false;
   let held = {}; // the stories that were unpacked last: the next question is mostly among them
@@ -109,6 +110,7 @@
       deep: el("input", {type: "checkbox", id: "q-deep", on: {change: () => change({deep: parts.deep.checked ? "1" : ""})}}),
       split: el("select", {id: "q-split", on: {change: () => change({split: parts.split.value})}}),
       status: el("select", {id: "q-status", on: {change: () => change({status: parts.status.value})}}),
+      left: el("div", {id: "q-left"}),
       rule: el("p", {class: "muted small", id: "q-rule"}),
       summary: el("p", {id: "q-summary", role: "status"}),
       progress: el("p", {class: "muted small", id: "q-progress", role: "status"}),
@@ -119,7 +121,7 @@
     container.append(
       el("p", {class: "muted"}, index.rule,
         " The last round's sits no further exam, so its column has no training questions."),
-      ...leftOut(),
+      parts.left,
       el("form", {class: "q-filters", role: "search", "aria-label": "Questions", on: {submit: (event) => event.preventDefault()}},
         el("div", {class: "q-wide"}, el("label", {for: "q-search"}, "Search"), parts.search,
           el("div", {class: "q-deep"}, parts.deep, el("label", {for: "q-deep"}, "in all attempts and replies, too"))),
@@ -133,7 +135,22 @@
         el("table", {class: "q-table"}, el("caption", {class: "hidden"}, "Questions, with how many attempts of each student were right"),
           el("thead", {}, parts.head), parts.body)),
       parts.pages);
+    parts.left.replaceChildren(...leftOut());
     apply(state);
+  }
+
+  /* New data of a run that goes on: what the reader types, and the story that is open, stay where they are. */
+  function update(_container, found) {
+    take(found);
+    parts.progress.textContent = "";
+    parts.left.replaceChildren(...leftOut());
+    apply(state);
+    const row = shown && shown.body.isConnected ? byId.get(shown.id) : null;
+    if (row) tellStory(row, shown.body).catch((error) => tellFault(shown.body, error));
+  }
+
+  function tellFault(body, error) {
+    body.replaceChildren(el("p", {class: "fault"}, `Its story could not be read: ${error.message}`));
   }
 
   function leftOut() {
@@ -282,7 +299,8 @@
     opened = id;
     const body = el("div", {}, el("p", {class: "muted"}, "Unpacking …"));
     view.append(controls(row, query), face(row), body);
-    tellStory(row, body).catch((error) => body.replaceChildren(el("p", {class: "fault"}, `Its story could not be read: ${error.message}`)));
+    shown = {id, body, told: null};
+    tellStory(row, body).catch((error) => tellFault(body, error));
   }
 
   const back = (query) => el("a", {href: link(["questions"], query)}, "Back to the table");
@@ -331,11 +349,16 @@
     if (held.chunk !== row.chunk || held.index !== index) held = {index, chunk: row.chunk, stories: tutelage.chunk(`questions-${row.chunk}`)};
     const story = (await held.stories).find((one) => one.id === row.id);
     if (!story) throw new Error("it is not where it should be");
+    const told = JSON.stringify(story);
+    if (shown.body !== body || shown.told === told) return; // another one was opened meanwhile, or nothing is new
+    const open = shown.told === null ? [] : [...body.querySelectorAll("details[open]")].map((one) => one.dataset.key);
+    shown.told = told;
     const choices = body.parentElement && body.parentElement.querySelector(".q-choices");
-    if (choices && story.choices.length) choices.append(el("ol", {type: "A"}, story.choices.map((one) => el("li", {dir: "auto"}, visible(one)))));
+    if (choices && story.choices.length) choices.replaceChildren(el("ol", {type: "A"}, story.choices.map((one) => el("li", {dir: "auto"}, visible(one)))));
     body.replaceChildren(
-      story.worked ? el("details", {}, el("summary", {}, "The worked solution that came with it"), text(story.worked)) : "",
+      story.worked ? el("details", {"data-key": "worked"}, el("summary", {}, "The worked solution that came with it"), text(story.worked)) : "",
       el("ol", {class: "q-timeline"}, timeline(row, story)));
+    for (const one of body.querySelectorAll("details")) one.open = open.includes(one.dataset.key);
   }
 
   function timeline(row, story) {
@@ -393,7 +416,7 @@
       taught.shown
         ? [el("p", {}, before ? "It was shown the attempt above that is marked so." : "It was shown this attempt:"), before ? null : text(taught.shown.text, "q-bad")]
         : el("p", {}, "It was shown the question and the right answer, and none of the student's attempts."),
-      prompt(taught.prompt),
+      prompt(taught.prompt, number),
       el("ul", {class: "q-list"}, taught.replies.map(reply)));
   }
 
@@ -402,11 +425,11 @@
     return badge(kept > 0, `${kept} of ${taught.replies.length} replies kept`);
   }
 
-  function prompt(messages) {
+  function prompt(messages, number) {
     if (!messages) return null;
     const told = messages.map(([role, pieces]) => [role, pieces.map((piece) => (typeof piece === "number" ? index.shared[piece] : piece)).join("\n\n")]);
     const length = told.reduce((sum, [, content]) => sum + content.length, 0);
-    return el("details", {}, el("summary", {}, `The whole prompt: ${count(told.length, "message")}, ${count(length, "character")}`),
+    return el("details", {"data-key": `prompt-${number}`}, el("summary", {}, `The whole prompt: ${count(told.length, "message")}, ${count(length, "character")}`),
       told.map(([role, content]) => el("div", {class: "q-message"}, el("p", {class: "muted small"}, words(role)), text(content))));
   }
 
@@ -442,7 +465,7 @@
       if (!target || !target.isConnected) return;
       target.focus({preventScroll: true});
       const box = target.getBoundingClientRect();
-      if (box.top < 0 || box.bottom > window.innerHeight) target.scrollIntoView({block: "center", behavior: "instant"});
+      if (box.top < 0 || box.bottom > window.innerHeight) tutelage.settle(target, {block: "center"});
     }, 0);
   }
 
@@ -451,5 +474,5 @@
   });
   tutelage.route("questions", (_parameters, query) => { if (index) showTable(query); });
   tutelage.route("question/:id", (parameters, query, view) => { if (index) openQuestion(parameters, query, view); }, {view: true});
-  tutelage.section("questions", {title: "Questions", render: draw, update: (container, found) => { container.replaceChildren(); draw(container, found); }});
+  tutelage.section("questions", {title: "Questions", render: draw, update});
 })();
