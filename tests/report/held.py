@@ -29,6 +29,6 @@ def _held(file: StatusFile, number: int, stage: str) -> Iterator[None]:
 if __name__ == "__main__":
     FOLDER = Path(sys.argv[1])
     vars(status)["SECONDS"] = 0.05
-    StatusFile.during = _held  # type: ignore[method-assign]
+    StatusFile.during = _held  # type: ignore[method-assign, assignment]
     sys.argv[1:] = sys.argv[2:]
     main()

@@ -125,7 +125,8 @@ class Watched:
 
 def _files(folder: Path) -> tuple[frozenset[Any], frozenset[Any]]:
     """What tells whether files of a run have changed: those that are whole, and those that grow."""
-    whole, growing = set(), set()
+    whole: set[Any] = set()
+    growing: set[Any] = set()
     for path in [*folder.glob("*"), *folder.glob("round-*/*")]:
         if path.name in (REPORT, "status.json", ".lock") or path.name.endswith((PARTIAL, "-shm")):
             continue
