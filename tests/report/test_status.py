@@ -22,9 +22,19 @@ RESUME = "; `tutelage resume RUN` goes on."
 
 
 def status(run: Path, **changes: Any) -> None:
-    told: dict[str, Any] = {"state": "running", "round": 2, "stage": "study", "done": 40, "total": 1200}
-    told |= {"unit": "steps", "note": None, "rate": 2.0, "seconds_left": 580.0, "started": "", "error": None}
-    told |= {"pid": NOBODY, "host": socket.gethostname(), "written": datetime.now(UTC).isoformat()}
+    told: dict[str, Any] = {
+        "state": "running",
+        "round": 2,
+        "stage": "study",
+        "done": 40,
+        "total": 1200,
+        "unit": "steps",
+        "rate": 2.0,
+        "seconds_left": 580.0,
+        "pid": NOBODY,
+        "host": socket.gethostname(),
+        "written": datetime.now(UTC).isoformat(),
+    }
     write_json(run / "status.json", told | changes)
 
 
