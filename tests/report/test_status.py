@@ -53,12 +53,14 @@ def lock(run: Path) -> Any:
 def run(tmp_path: Path) -> Path:
     """Of three rounds at most, with the journal of the first: its stages took 1, 2, ... 6 seconds."""
     (tmp_path / "recipe.toml").write_text("[rounds]\nlimit = 3\n")
-    events = [
+    events: list[dict[str, Any]] = [
         {"event": event, "round": 1, "stage": stage, "seconds": float(place)}
         for place, stage in enumerate(STAGES, start=1)
         for event in ("begin", "end")
     ]
-    lines = [{"time": "", **event} for event in [*events, {"event": "begin", "round": 2, "stage": "study"}]]
+    lines: list[dict[str, Any]] = [
+        {"time": ""} | event for event in [*events, {"event": "begin", "round": 2, "stage": "study"}]
+    ]
     (tmp_path / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return tmp_path
 
