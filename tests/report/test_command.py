@@ -10,10 +10,12 @@ import pytest
 
 from tests.report.written import write_run
 from tutelage.cli import main
+from tutelage.evaluation.representation import Contrast
 from tutelage.recipes import read_recipe
 from tutelage.report import write
-from tutelage.report.inside import read_inside
+from tutelage.report.inside import read_inside, within
 from tutelage.rounds import learn as learn_run
+from tutelage.student.encoding import Sample
 from tutelage.workspace import read_json
 
 Command = Callable[..., tuple[int, str, str]]
@@ -108,3 +110,10 @@ def test_inside_reads_the_untrained_and_the_later_student(recipe: Path, tmp_path
     assert after["gained"]["distance"]["value"] == pytest.approx(difference)
     assert {point["label"] for point in after["points"]} == {"right", "wrong"}
     assert len(after["points"]) == 2 * after["separation"]["pairs"]
+
+
+@pytest.mark.parametrize(("length", "count"), [(10, 30), (100, 25), (900, 20)])
+def test_inside_reads_no_more_than_a_minute_s_worth_and_some_pairs_at_any_rate(length: int, count: int) -> None:
+    text = Sample((1,) * length, (1.0,) * length, length - 1)
+    pairs = [Contrast(f"q/{number}", text, text, 0) for number in range(30)]
+    assert within(pairs, 5000) == pairs[:count]

@@ -81,7 +81,7 @@ def within(found: Sequence[Contrast], tokens: int) -> Sequence[Contrast]:
     """
     total = 0
     for count, one in enumerate(found):
-        total += len(one.right.token_ids) + len(one.wrong.token_ids)
+        total += sum(len(text.source_ids) + len(text.token_ids) for text in (one.right, one.wrong))
         if total > tokens and count >= FEWEST_PAIRS:
             return found[:count]
     return found

@@ -21,7 +21,7 @@ from tutelage.records import Attempt, Correction, Mistake, StoredQuestion, Tripl
 from tutelage.report.shapes import Evaluation, Event, Outcome, Step, Summary
 from tutelage.teacher.books.accounts import Totals, totals
 from tutelage.teacher.books.ledger import Ledger
-from tutelage.workspace import KEYS, Round, Workspace
+from tutelage.workspace import KEYS, UNFINISHED, Round, Workspace
 
 T = TypeVar("T")
 
@@ -67,7 +67,10 @@ class Reading:
         return cast(T | None, self._once(path, kind, lambda raw: TypeAdapter(kind).validate_json(raw)))
 
     def lines(self, path: Path, kind: type[T]) -> list[T] | None:
-        """The values in a file of JSON lines, without the damaged ones (noted); None if it is not there."""
+        """The values in a file of JSON lines, without the damaged ones (noted); None if it is not there.
+
+        Half a line at the end of a file that a run still writes is left out, and no damage.
+        """
         return cast(list[T] | None, self._once(path, kind, lambda raw: self._lines(path, raw, kind)))
 
     def _once(self, path: Path, kind: Any, parse: Callable[[bytes], Any]) -> Any:
@@ -87,6 +90,8 @@ class Reading:
         return None
 
     def _lines(self, path: Path, raw: bytes, kind: type[T]) -> list[T]:
+        if self._is_growing(path):
+            raw = raw[: raw.rfind(b"\n") + 1]
         adapter, good, bad = TypeAdapter(kind), [], []
         for number, line in enumerate(raw.splitlines(), start=1):
             try:
@@ -97,6 +102,11 @@ class Reading:
             others = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
             self.note(path, "damaged", f"Line {bad[0][0]} cannot be read ({bad[0][1]}){others}; the rest is shown.")
         return good
+
+    def _is_growing(self, path: Path) -> bool:
+        return path.name.endswith(UNFINISHED) or (
+            path == self.workspace.journal and not self.workspace.outcome.exists()
+        )
 
     def setting(self, key: str) -> Any:
         """A value of the run's recipe by its dotted key, such as "study.lambda"; None if it has none.

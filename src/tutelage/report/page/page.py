@@ -83,6 +83,8 @@ def assets(ending: str) -> str:
 
 
 _BUNDLE = "import sys, vl_convert; sys.stdout.buffer.write(vl_convert.javascript_bundle().encode())"
+_PATIENCE = 300
+"""Seconds that it may take; on a core of its own it is two."""
 
 
 @cache
@@ -92,13 +94,15 @@ def charting_library() -> str:
     In a process of its own: the package brings a JavaScript engine with threads and 120 MB, which a run that trains
     shall not have to carry.
     """
-    made = subprocess.run([sys.executable, "-c", _BUNDLE], capture_output=True, check=False)
-    if made.returncode:
-        why = (made.stderr.decode(errors="replace").strip().splitlines() or ["it says nothing"])[-1]
+    try:
+        made = subprocess.run([sys.executable, "-c", _BUNDLE], capture_output=True, check=True, timeout=_PATIENCE)
+    except (subprocess.SubprocessError, OSError) as error:
+        said = getattr(error, "stderr", None) or str(error).encode()
+        why = (said.decode(errors="replace").strip().splitlines() or ["it says nothing"])[-1]
         raise RecipeError(
             f"The charts of a report come from the package vl-convert-python, which did not give them ({why}). "
             "Run: pip install vl-convert-python"
-        )
+        ) from None
     return made.stdout.decode().replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 

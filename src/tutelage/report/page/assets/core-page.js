@@ -71,7 +71,7 @@
     const about = data("about") || {};
     const toggle = el("button", {id: "theme", type: "button", class: "quiet", on: {click: () => chooseTheme(isDark() ? "light" : "dark")}}, "Dark");
     document.getElementById("head").replaceChildren(
-      el("div", {class: "bar"}, el("span", {class: "brand"}, "Tutelage"), el("div", {id: "live", role: "status", "aria-live": "polite"}), toggle),
+      el("div", {class: "bar"}, el("span", {class: "brand"}, "Tutelage"), toggle),
       el("h1", {}, about.title || document.title),
       el("nav", {"aria-label": "Sections"}, present().map((one) => el("a", {href: `#/${one.name}`}, one.title))));
     document.getElementById("foot").replaceChildren(
