@@ -60,7 +60,7 @@
       if (numbers.open && numbers.children.length === 1) numbers.append(table({caption: label, columns: shown, rows, hideCaption: true}));
     });
     const one = {box, spec: wanted, rows, height, file, width: 0, view: null};
-    container.append(el("figure", {class: "chart"},
+    container.append(el("figure", {class: "chart", "data-key": file},
       caption ? el("figcaption", {}, caption) : null,
       box,
       el("div", {class: "chart-foot"},
