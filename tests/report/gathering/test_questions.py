@@ -91,6 +91,19 @@ def test_a_story_tells_attempts_replies_and_the_lesson(run: Path) -> None:
     }  # fmt: skip
 
 
+def test_the_attempt_that_the_teacher_saw_is_marked_once_though_it_gives_no_answer(run: Path) -> None:
+    path = run / "round-2" / "feedback.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [one.get("shown") for one in unpacked(read(run))[STUCK]["answers"]["1"]] == [True, None]
+    lines[0]["mistake"] |= {"rationale": "A duck and", "answer": None}
+    exam = run / "round-2" / "exam.jsonl"
+    exam.write_text(exam.read_text().replace('" A duck and"', '" A duck and\\nAnswer:"'))
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    told = unpacked(read(run))[STUCK]["answers"]
+    assert [(one["text"], one.get("shown")) for one in told["1"]][1] == ("A duck and\nAnswer:", True)
+    assert not any("shown" in one for one in told["0"])
+
+
 def test_prompts_are_whole_and_their_shared_parts_are_kept_once(run: Path) -> None:
     section = read(run)
     shared, stories = section.data["shared"], unpacked(section)

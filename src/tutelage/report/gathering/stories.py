@@ -35,11 +35,14 @@ def tell(course: Course, prompts: Prompts) -> Story:
         "id": question.id,
         "choices": list(question.choices),
         "worked": question.rationale,
-        "answers": {str(student): _answers(course.answers[student]) for student in sorted(course.answers)},
+        "answers": {
+            str(student): _answers(course.answers[student], _mistake(course.replies.get(student + 1, ())))
+            for student in sorted(course.answers)
+        },
         "rounds": {
             str(number): {
                 "asked": number in course.replies,
-                "shown": _shown(course.replies.get(number, ())),
+                "shown": _shown(_mistake(course.replies.get(number, ()))),
                 "prompt": prompts.by_request.get((question.id, number)),
                 "replies": [_reply(reply) for reply in course.replies.get(number, ())],
                 "lesson": _lesson(course.lesson.get(number, ())),
@@ -49,8 +52,11 @@ def tell(course: Course, prompts: Prompts) -> Story:
     }
 
 
-def _answers(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
-    """Attempts with the same words and answer are one, with their number. One without an answer is told in full."""
+def _answers(attempts: Sequence[Attempt], shown: Mistake | None) -> list[dict[str, Any]]:
+    """Attempts with the same words and answer are one, with their number. One without an answer is told in full.
+
+    shown: the mistake that the teacher was shown; the attempt that made it is marked.
+    """
     told: dict[tuple[str, str | None, bool, bool], dict[str, Any]] = {}
     for attempt in attempts:
         text = attempt.rationale if attempt.answer is not None else attempt.text.strip()
@@ -66,6 +72,8 @@ def _answers(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
                 **steps,
             }
         told[key]["times"] += 1
+        if shown is not None and (attempt.rationale, attempt.answer) == (shown.rationale, shown.answer):
+            told[key]["shown"], shown = True, None
     return list(told.values())
 
 
@@ -82,13 +90,12 @@ def _steps(text: str) -> dict[str, Any]:
     return {"holds": True} if arithmetic.equations else {}
 
 
-def _shown(replies: Sequence[Correction]) -> dict[str, Any] | None:
-    mistake = replies[0].mistake if replies else None
-    return None if mistake is None else _mistake(mistake)
+def _mistake(replies: Sequence[Correction]) -> Mistake | None:
+    return replies[0].mistake if replies else None
 
 
-def _mistake(mistake: Mistake) -> dict[str, Any]:
-    return {"text": mistake.rationale, "answer": mistake.answer}
+def _shown(mistake: Mistake | None) -> dict[str, Any] | None:
+    return None if mistake is None else {"text": mistake.rationale, "answer": mistake.answer}
 
 
 def _reply(reply: Correction) -> dict[str, Any]:

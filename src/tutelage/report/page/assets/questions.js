@@ -3,6 +3,7 @@
 
 (() => {
   const {el, link} = tutelage;
+  const {visible, words, badge, count, said, timeline} = tutelage.story;
   const PAGE = 50;
   const SPLITS = {train: "training", "held-out": "held out", test: "test"};
   const collator = new Intl.Collator("en", {numeric: true});
@@ -19,22 +20,8 @@
   let unpacking = false;
   let held = {}; // the stories that were unpacked last: the next question is mostly among them
 
-  /* A text as it is, but for marks that steer a terminal or turn the direction of what stands around them. */
-  function visible(text) {
-    return String(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (mark) => {
-      const code = mark.charCodeAt(0).toString(16);
-      return mark === "\r" ? "" : code.length > 2 ? `\\u${code.padStart(4, "0")}` : `\\x${code.padStart(2, "0")}`;
-    });
-  }
-
-  const words = (text) => el("bdi", {}, visible(text));
   const isRight = (share) => 2 * share[0] > share[1];
   const student = (number) => (number === 0 ? "untrained" : `after round ${number}`);
-  const count = (number, noun) => `${tutelage.format.integer(number)} ${noun}${number === 1 ? "" : "s"}`;
-
-  function badge(right, text) {
-    return el("span", {class: right ? "q-right" : "q-wrong"}, el("span", {"aria-hidden": "true"}, right ? "✓ " : "✗ "), text);
-  }
 
   // ---- rows and filters ----
 
@@ -120,7 +107,7 @@
     };
     container.append(
       el("p", {class: "muted"}, index.rule,
-        " The last round's sits no further exam, so its column has no training questions."),
+        " The last round's student sits no further exam, so its column is empty for training questions."),
       parts.left,
       el("form", {class: "q-filters", role: "search", "aria-label": "Questions", on: {submit: (event) => event.preventDefault()}},
         el("div", {class: "q-wide"}, el("label", {for: "q-search"}, "Search"), parts.search,
@@ -259,27 +246,29 @@
     if (unpacking || unpacked === index.chunks) return;
     unpacking = true;
     const of = index;
+    let failed = false;
     try {
       for (let number = unpacked; number < of.chunks; number += 1) {
         parts.progress.textContent = `Reading attempts and replies: ${number} of ${of.chunks} parts.`;
         for (const story of await tutelage.chunk(`questions-${number}`)) {
           const row = byId.get(story.id);
-          if (row) row.deep = said(story).join("\n").toLowerCase();
+          if (row) row.deep = spoken(story).join("\n").toLowerCase();
         }
-        if (index !== of) return; // new data came meanwhile
+        if (index !== of) break; // new data came meanwhile
         unpacked = number + 1;
         await new Promise((resolve) => { setTimeout(resolve, 0); });
       }
-      parts.progress.textContent = index.left_out ? "All attempts and replies that are in this file are searched." : "All attempts and replies are searched.";
+      if (index === of) parts.progress.textContent = index.left_out ? "All attempts and replies that are in this file are searched." : "All attempts and replies are searched.";
     } catch (error) {
+      failed = true;
       parts.progress.textContent = `The attempts and replies could not be read: ${error.message}`;
     } finally {
       unpacking = false;
     }
-    apply(state);
+    if (!failed) apply(state);
   }
 
-  function said(story) {
+  function spoken(story) {
     const attempts = Object.values(story.answers).flat().flatMap((one) => [one.text, one.answer]);
     const replies = Object.values(story.rounds).flatMap((one) => one.replies.flatMap((reply) => [reply.text, reply.answer]));
     return [...attempts, ...replies, ...story.choices].filter(Boolean);
@@ -356,100 +345,9 @@
     const choices = body.parentElement && body.parentElement.querySelector(".q-choices");
     if (choices && story.choices.length) choices.replaceChildren(el("ol", {type: "A"}, story.choices.map((one) => el("li", {dir: "auto"}, visible(one)))));
     body.replaceChildren(
-      story.worked ? el("details", {"data-key": "worked"}, el("summary", {}, "The worked solution that came with it"), text(story.worked)) : "",
-      el("ol", {class: "q-timeline"}, timeline(row, story)));
+      story.worked ? el("details", {"data-key": "worked"}, el("summary", {}, "The worked solution that came with it"), said(story.worked)) : "",
+      el("ol", {class: "q-timeline"}, timeline(row, story, index)));
     for (const one of body.querySelectorAll("details")) one.open = open.includes(one.dataset.key);
-  }
-
-  function timeline(row, story) {
-    const last = Math.max(0, ...Object.keys(story.answers).map(Number), ...Object.keys(story.rounds).map(Number));
-    const entries = [];
-    for (let number = 0; number <= last; number += 1) {
-      const taught = story.rounds[number];
-      if (taught) entries.push(teacherEntry(number, taught, story), lessonEntry(number, taught));
-      if (story.answers[number]) entries.push(answersEntry(row, number, story));
-    }
-    if (!entries.length) entries.push(el("li", {}, "Nothing has been recorded about it yet."));
-    else if (row.split === "train" && !story.answers[last]) {
-      entries.push(el("li", {class: "q-end"}, el("p", {class: "muted"}, `The student of round ${last} sat no exam on it, so what it made of this lesson is not known.`)));
-    }
-    return entries;
-  }
-
-  const text = (value, ...classes) => el("div", {class: ["q-said", ...classes].join(" "), dir: "auto"}, visible(value) || "(nothing)");
-
-  function answersEntry(row, number, story) {
-    const attempts = story.answers[number];
-    const of = attempts.reduce((sum, one) => sum + one.times, 0);
-    const right = attempts.reduce((sum, one) => sum + (one.right ? one.times : 0), 0);
-    const what = row.split === "train" ? `Exam of round ${number + 1}` : `Evaluation of round ${number}`;
-    const who = number === 0 ? "the untrained student" : `the student of round ${number}`;
-    const asked = (story.rounds[number + 1] || {}).shown;
-    return el("li", {class: "q-entry", "data-key": `answers-${number}`},
-      el("h3", {}, `${what}: ${who} `, badge(2 * right > of, of > 1 ? `${2 * right > of ? "right" : "wrong"}, ${right} of ${of} attempts right` : right ? "right" : "wrong")),
-      el("ul", {class: "q-list"}, attempts.map((one) => attempt(one, asked && one.text === asked.text && one.answer === asked.answer))));
-  }
-
-  function attempt(one, shown) {
-    return el("li", {class: one.right ? "q-item q-good" : "q-item q-bad"},
-      el("p", {class: "q-what"}, badge(one.right, one.right ? "right" : "wrong"), ": ",
-        one.answer === null ? "no answer could be read" : ["answer ", el("strong", {}, words(one.answer))],
-        one.times > 1 ? el("span", {class: "muted"}, `, ${one.times} times in the same words`) : null,
-        one.finished ? null : el("span", {class: "muted"}, ", cut off by the limit on its length"),
-        shown ? el("span", {class: "q-tag"}, "shown to the teacher") : null),
-      one.wrong ? marked(one) : text(one.text),
-      one.wrong ? el("p", {class: "q-step"}, "First wrong step: ", words(one.wrong[1]), `; right is ${one.value}.`) : null,
-      one.holds ? el("p", {class: "muted small"}, "Its arithmetic holds; it goes wrong elsewhere.") : null);
-  }
-
-  function marked(one) {
-    const [before, wrong, after] = one.wrong;
-    return el("div", {class: "q-said", dir: "auto"}, visible(before),
-      el("mark", {}, el("span", {class: "hidden"}, "(first wrong step: "), visible(wrong), el("span", {class: "hidden"}, ")")), visible(after));
-  }
-
-  function teacherEntry(number, taught, story) {
-    const heading = el("h3", {}, `Teacher in round ${number} `, taught.asked ? teacherBadge(taught) : "");
-    if (!taught.asked) return el("li", {class: "q-entry"}, heading, el("p", {class: "muted"}, "It was not asked about this question."));
-    const before = (story.answers[number - 1] || []).some((one) => taught.shown && one.text === taught.shown.text && one.answer === taught.shown.answer);
-    return el("li", {class: "q-entry", "data-key": `teacher-${number}`}, heading,
-      taught.shown
-        ? [el("p", {}, before ? "It was shown the attempt above that is marked so." : "It was shown this attempt:"), before ? null : text(taught.shown.text, "q-bad")]
-        : el("p", {}, "It was shown the question and the right answer, and none of the student's attempts."),
-      prompt(taught.prompt, number),
-      el("ul", {class: "q-list"}, taught.replies.map(reply)));
-  }
-
-  function teacherBadge(taught) {
-    const kept = taught.replies.filter((one) => one.verdict === "kept").length;
-    return badge(kept > 0, `${kept} of ${taught.replies.length} replies kept`);
-  }
-
-  function prompt(messages, number) {
-    if (!messages) return null;
-    const told = messages.map(([role, pieces]) => [role, pieces.map((piece) => (typeof piece === "number" ? index.shared[piece] : piece)).join("\n\n")]);
-    const length = told.reduce((sum, [, content]) => sum + content.length, 0);
-    return el("details", {"data-key": `prompt-${number}`}, el("summary", {}, `The whole prompt: ${count(told.length, "message")}, ${count(length, "character")}`),
-      told.map(([role, content]) => el("div", {class: "q-message"}, el("p", {class: "muted small"}, words(role)), text(content))));
-  }
-
-  function reply(one) {
-    const kept = one.verdict === "kept";
-    return el("li", {class: kept ? "q-item q-good" : "q-item q-dropped"},
-      el("p", {class: "q-what"}, badge(kept, one.verdict), ". ", el("span", {class: "muted"}, index.verdicts[one.verdict] || ""),
-        one.answer === null ? null : [" Answer ", el("strong", {}, words(one.answer)), "."]),
-      text(one.text));
-  }
-
-  const times = (number) => (number === 1 ? "once" : number === 2 ? "twice" : `${number} times`);
-
-  function lessonEntry(number, taught) {
-    const roles = (one) => ["anchor", "positive", "negative"].filter((role) => one[role]).map((role) => `${role} ${times(one[role])}`).join(", ");
-    return el("li", {class: "q-entry", "data-key": `lesson-${number}`}, el("h3", {}, `Lesson of round ${number}`),
-      taught.lesson.length
-        ? el("ul", {class: "q-list"}, taught.lesson.map((one) => el("li", {class: one.negative ? "q-item q-bad" : "q-item q-good"},
-          el("p", {class: "q-what"}, badge(!one.negative, one.negative ? "to keep away from" : "to learn"), `: ${roles(one)}`), text(one.text))))
-        : el("p", {class: "muted"}, "Nothing about this question was studied."));
   }
 
   // ---- the address ----
