@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tutelage.teacher.tutor.arithmetic import Equation, read_step, show
+from tutelage.teacher.tutor.arithmetic import Equation, read_equations, show
 
 LONGEST = 20_000
 """Characters of a rationale beyond which it is not read."""
@@ -73,7 +73,7 @@ def _placed(text: str) -> Iterator[tuple[Equation, int]]:
         if "=" not in sentence[0]:
             continue
         place = sentence.start()
-        for equation in read_step(sentence[0]).equations:
+        for equation in read_equations(sentence[0]):
             found = text.find(equation.text, place, sentence.end())
             while found > 0 and text[found - 1] in "0123456789.,":  # "3 + 4" is no part of "13 + 4"
                 found = text.find(equation.text, found + 1, sentence.end())

@@ -37,7 +37,7 @@
         font: "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif",
         view: {stroke: null},
         axis,
-        legend: {labelColor: colours.text, titleColor: colours.muted, labelFontSize: 12, symbolStrokeWidth: 2},
+        legend: {labelColor: colours.text, titleColor: colours.muted, labelFontSize: 12, symbolStrokeWidth: 2, columns: Math.max(1, Math.floor(width / 100))},
         text: {color: colours.text},
         ...(spec.config || {}),
       },
