@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -143,11 +143,22 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
         Server(tmp_path)
 
 
-def start(*command: str) -> subprocess.Popen[str]:
-    # Of its own session, as a terminal's would be: a signal for one is none for the test.
-    return subprocess.Popen(
-        [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts Python with these arguments; none outlives the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(*command: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
@@ -157,7 +168,9 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
     assert path.exists()
 
 
-def test_a_run_is_watched_from_its_first_stage_to_its_end(recipe: Path, tmp_path: Path, browser: Browser) -> None:
+def test_a_run_is_watched_from_its_first_stage_to_its_end(
+    recipe: Path, tmp_path: Path, browser: Browser, start: Callable[..., subprocess.Popen[str]]
+) -> None:
     run, seen = tmp_path / "run", tmp_path / "seen"
     seen.mkdir()
     held = str(Path(__file__).with_name("held.py"))
@@ -168,14 +181,10 @@ def test_a_run_is_watched_from_its_first_stage_to_its_end(recipe: Path, tmp_path
     address = watching.stdout.readline().split(" at ")[1].split()[0]
     page, story = browser.new_page(), browser.new_page()
     faults = watch_for_faults(page), watch_for_faults(story)
-    search, found, sentence = (
-        page.locator("#q-search"),
-        page.locator(".q-table tbody tr"),
-        page.locator("#now-sentence"),
-    )
+    search, found = page.locator("#q-search"), page.locator(".q-table tbody tr")
+    sentence, verdict = page.locator("#now-sentence"), page.locator(".verdict")
     page.goto(address)
     page.evaluate("window.mark = 1")
-    verdict = page.locator(".verdict")
     stages = ["exam", "mistakes", "feedback", "lesson", "study", "evaluation"]
     for number, stage in [(0, "evaluation"), *((1, one) for one in stages)]:
         expect(sentence).to_contain_text(f"Round {number}'s {stage} is under way", timeout=30_000)
