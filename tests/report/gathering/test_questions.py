@@ -14,7 +14,7 @@ from tests.report.lessons import EASY, EVIL, FILLERS, HELD, HOSTILE, SHOT, SLIP,
 from tutelage.prompts import SEPARATOR, teacher_prompt
 from tutelage.records import Question
 from tutelage.report.gathering import Section
-from tutelage.report.gathering.packing import pack
+from tutelage.report.gathering.packing import pack, packable
 from tutelage.report.gathering.questions import gather
 from tutelage.report.reading import Reading
 
@@ -171,7 +171,7 @@ def test_over_the_limit_the_dullest_stories_are_left_out_first(run: Path) -> Non
 
 
 def test_packing_keeps_the_order_and_halves_of_characters_do_no_harm() -> None:
-    packed = pack([{"id": number, "text": "\ud83d<>"} for number in range(450)], [0] * 450, 10**6)
+    packed = pack([packable({"id": number, "text": "\ud83d<>"}) for number in range(450)], [0] * 450, 10**6)
     assert len(packed.chunks) == 3
     assert [packed.places[number] for number in (0, 199, 200, 449)] == [0, 0, 1, 2]
     assert json.loads(gzip.decompress(base64.b64decode(packed.chunks[2])))[-1] == {"id": 449, "text": "?<>"}

@@ -21,12 +21,16 @@ class Packed:
     places: Sequence[int | None]
 
 
-def pack(stories: Sequence[dict[str, Any]], ranks: Sequence[int], limit: int) -> Packed:
+def packable(story: dict[str, Any]) -> str:
+    """A story as `pack` takes it; a fifth of the memory that its parts take."""
+    return json.dumps(story, ensure_ascii=False, separators=(",", ":"))
+
+
+def pack(lines: Sequence[str], ranks: Sequence[int], limit: int) -> Packed:
     """Leaves out as many stories as the limit takes, those of the highest rank first, the last ones first.
 
-    limit: characters of all chunks.
+    lines: the stories, by `packable`. limit: characters of all chunks.
     """
-    lines = [json.dumps(story, ensure_ascii=False, separators=(",", ":")) for story in stories]
     order = sorted(range(len(lines)), key=lambda place: ranks[place])  # stable: of one rank the first ones stay
     while True:
         kept = sorted(order)

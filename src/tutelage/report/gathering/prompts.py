@@ -35,29 +35,31 @@ def read_prompts(reading: Reading) -> Prompts:
     """
     path = reading.workspace.ledger
     try:
-        asked, written = _read(path) if path.is_file() else ([], [])
-        return _parted(asked, {name: _messages(json.loads(prompt)) for name, prompt in written})
-    except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
+        return _parted(*_read(path)) if path.is_file() else NONE
+    except (sqlite3.Error, ValueError, KeyError, TypeError, AttributeError) as error:
         reading.note(path, "damaged", f"The prompts that the teacher was sent cannot be read: {error}.")
         return NONE
 
 
-def _read(ledger: Path) -> tuple[list[tuple[str, int, str]], list[tuple[str, str]]]:
+def _read(ledger: Path) -> tuple[list[tuple[str, int, str]], dict[str, list[tuple[str, list[str]]]]]:
+    """What each call was about, (question, round, prompt's name), and the prompts' messages by name, in parts."""
     connection = sqlite3.connect(f"{ledger.resolve().as_uri()}?mode=ro", uri=True, timeout=10)
     try:
         columns = {row[1] for row in connection.execute("PRAGMA table_info(calls)")}
         # Judgements of rationales stand in the same table, but in files of before there were none.
         feedback = "WHERE kind = 'feedback'" if "kind" in columns else ""
         asked = connection.execute(f"SELECT question, round, prompt FROM calls {feedback} ORDER BY id").fetchall()  # noqa: S608
-        return asked, connection.execute("SELECT id, prompt FROM prompts WHERE prompt != '\"\"'").fetchall()
+        written = connection.execute("SELECT id, prompt FROM prompts WHERE prompt != '\"\"'")
+        known: dict[str, str] = {}  # one string for all that are equal: demonstrations come ten thousand times
+        return asked, {name: _messages(json.loads(prompt), known) for name, prompt in written}
     finally:
         connection.close()
 
 
-def _messages(prompt: Any) -> list[tuple[str, list[str]]]:
-    if isinstance(prompt, str):  # for an endpoint that continues a text
-        return [("prompt", prompt.split(SEPARATOR))]
-    return [(str(message["role"]), str(message["content"]).split(SEPARATOR)) for message in prompt]
+def _messages(prompt: Any, known: dict[str, str]) -> list[tuple[str, list[str]]]:
+    # A string is for an endpoint that continues a text.
+    messages = [("prompt", prompt)] if isinstance(prompt, str) else [(one["role"], one["content"]) for one in prompt]
+    return [(role, [known.setdefault(part, part) for part in content.split(SEPARATOR)]) for role, content in messages]
 
 
 def _parted(

@@ -11,10 +11,10 @@ from typing import Any
 from tutelage.records import Attempt
 from tutelage.report.gathering import Section
 from tutelage.report.gathering.courses import Course, Courses, read_courses
-from tutelage.report.gathering.packing import pack
+from tutelage.report.gathering.packing import pack, packable
 from tutelage.report.gathering.prompts import read_prompts
 from tutelage.report.gathering.statuses import RIGHT, all_statuses, answered_right, statuses_of
-from tutelage.report.gathering.stories import VERDICTS, Story, tell
+from tutelage.report.gathering.stories import VERDICTS, tell
 from tutelage.report.reading import Reading
 
 LIMIT = 22_000_000
@@ -31,10 +31,10 @@ def gather(reading: Reading, limit: int | None = None) -> Section | None:
         return None
     prompts = read_prompts(reading)
     statuses = all_statuses(found.students, found.rounds)
-    held, stories = list[list[int]](), list[Story]()
+    held, stories = list[list[int]](), list[str]()
     for course in found.courses:
         held.append(statuses_of(course, statuses))
-        stories.append(tell(course, prompts))
+        stories.append(packable(tell(course, prompts)))
     rows = [_row(course, found, has) for course, has in zip(found.courses, held, strict=True)]
     table: dict[str, Any] = {
         "rule": RIGHT,
