@@ -82,7 +82,7 @@ def test_version_and_help(tutelage: Run) -> None:
         verb in out
         for verb in (
             *("demo", "learn", "resume", "exam", "feedback", "study", "evaluate", "ask", "tasks"),
-            *("estimate", "ledger", "export"),
+            *("estimate", "ledger", "export", "watch", "show"),
         )
     )
 
