@@ -57,7 +57,8 @@ def _released_if_it_fails(run: Run, on_round: OnRound | None) -> Run:
                     on_round(run, number)
 
             return go_on(run, tell)
-    except BaseException:
+    except BaseException as error:
+        run.status.end(error=error)
         run.workspace.release()
         raise
 
@@ -80,6 +81,7 @@ def go_on(run: Run, on_round: OnRound | None = None) -> Run:
         if run.round(number).summary.is_file() and not finished_before:
             tell(run, number)
     hand_over(run, decision, number)
+    run.status.end()
     return run
 
 
@@ -139,7 +141,8 @@ def timed(run: Run, number: int, stage: str, work: Callable[[], Result]) -> Resu
         run.before_stage(number, stage)
     began = time.monotonic()
     run.workspace.note("begin", round=number, stage=stage, ranks=world_size())
-    result = work()
+    with run.status.during(number, stage):
+        result = work()
     run.workspace.note("end", round=number, stage=stage, seconds=round(time.monotonic() - began, 3))
     return result
 

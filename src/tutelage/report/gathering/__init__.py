@@ -11,8 +11,9 @@ from typing import Any
 class Section:
     """What a section of the page is drawn from.
 
-    data: read by the page when it opens. chunks: by a name that is the page's own, what it unpacks only when needed.
+    data: read by the page when it opens. chunks: by a name that is the page's own, what it unpacks only when
+    needed, as gzipped JSON in base64 (`packing`).
     """
 
     data: Any
-    chunks: Mapping[str, Any] = field(default_factory=dict)
+    chunks: Mapping[str, str] = field(default_factory=dict)

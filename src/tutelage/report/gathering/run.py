@@ -12,12 +12,20 @@ from tutelage import __version__
 from tutelage.report.gathering import Section
 from tutelage.report.gathering.inside import gather as inside
 from tutelage.report.gathering.overview import gather as overview
+from tutelage.report.gathering.questions import gather as questions
 from tutelage.report.gathering.rounds import gather as rounds
+from tutelage.report.gathering.status import gather as status
 from tutelage.report.reading import Reading
 
 Gather = Callable[[Reading], Section | None]
 
-GATHERED: Mapping[str, Gather] = {"overview": overview, "rounds": rounds, "inside": inside}
+GATHERED: Mapping[str, Gather] = {
+    "overview": overview,
+    "rounds": rounds,
+    "questions": questions,
+    "inside": inside,
+    "status": status,
+}
 """By the name under which the page draws it; in the page's order."""
 
 

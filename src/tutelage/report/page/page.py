@@ -7,7 +7,6 @@ even if it came to stand in the page as markup, which it does not: data is JSON,
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
 import json
 import math
@@ -50,7 +49,7 @@ def _data(sections: Mapping[str, Section]) -> Iterator[str]:
     for name, section in sections.items():
         yield _script_tag("application/json", f"data-{name}", to_page_json(section.data))
         for key, value in section.chunks.items():
-            yield _script_tag("application/gzip", f"chunk-{key}", packed(value))
+            yield _script_tag("application/gzip", f"chunk-{key}", value)
 
 
 def _script_tag(kind: str, name: str, content: str) -> str:
@@ -74,12 +73,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(part) for part in value]
     return value
-
-
-def packed(value: Any) -> str:
-    """A value as gzipped JSON in base64, which the page unpacks when it needs it. The same value, the same text."""
-    text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), mtime=0)).decode()
 
 
 @cache

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 LONGEST = 60
 """Tokens of an expression beyond which it is not read, so that odd text cannot cost time."""
@@ -96,6 +97,12 @@ def read_step(sentence: str) -> Step:
     return Step(sentence.strip(), tuple(_equations(bare, tokens)), numbers)
 
 
+def read_equations(sentence: str) -> tuple[Equation, ...]:
+    """The equations of one sentence alone, in order."""
+    bare = _BULLET.sub("", sentence)
+    return tuple(_equations(bare, _tokens(bare)))
+
+
 def read_numbers(text: str) -> frozenset[Fraction]:
     """All numbers in a text, without their signs."""
     return frozenset(_fraction(token.text) for token in _tokens(text) if token.kind == "number")
@@ -112,6 +119,7 @@ def show(number: Fraction) -> str:
     return f"{'-' if number < 0 else ''}{whole}.{part:04}".rstrip("0")
 
 
+@lru_cache(maxsize=4096)  # making one takes longer than reading the rest of a step
 def _fraction(text: str) -> Fraction:
     return Fraction(re.sub(r"[^\d.]", "", text))
 

@@ -71,7 +71,7 @@
     const about = data("about") || {};
     const toggle = el("button", {id: "theme", type: "button", class: "quiet", on: {click: () => chooseTheme(isDark() ? "light" : "dark")}}, "Dark");
     document.getElementById("head").replaceChildren(
-      el("div", {class: "bar"}, el("span", {class: "brand"}, "Tutelage"), el("div", {id: "live", role: "status", "aria-live": "polite"}), toggle),
+      el("div", {class: "bar"}, el("span", {class: "brand"}, "Tutelage"), toggle),
       el("h1", {}, about.title || document.title),
       el("nav", {"aria-label": "Sections"}, present().map((one) => el("a", {href: `#/${one.name}`}, one.title))));
     document.getElementById("foot").replaceChildren(
@@ -217,9 +217,24 @@
       window.scrollTo({top: lastTop, behavior: "instant"}); // back to where the reader was
     } else if (parts.length) {
       const heading = document.getElementById(`heading-${parts[0]}`);
-      if (heading) heading.scrollIntoView();
+      if (heading) settle(heading);
       if (heading) heading.focus({preventScroll: true});
     }
+  }
+
+  /* Scrolls to an element, and again while charts above it are still being drawn, until the reader moves. */
+  function settle(node, where = {block: "start"}) {
+    const scroll = () => node.scrollIntoView({...where, behavior: "instant"});
+    const watcher = new ResizeObserver(scroll);
+    const moves = ["wheel", "pointerdown", "touchstart", "keydown", "hashchange"];
+    const stop = () => {
+      watcher.disconnect();
+      for (const one of moves) window.removeEventListener(one, stop);
+    };
+    for (const one of moves) window.addEventListener(one, stop, {passive: true});
+    setTimeout(stop, 3000);
+    scroll();
+    watcher.observe(document.getElementById("sections"));
   }
 
   function start() {
@@ -232,5 +247,5 @@
   }
 
   document.addEventListener("DOMContentLoaded", start);
-  Object.assign(tutelage, {section, route, link, address, refresh});
+  Object.assign(tutelage, {section, route, link, address, refresh, settle});
 })();
