@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.openai_server import OpenAIServer
 from tutelage import __version__
 from tutelage.cli import main
 from tutelage.cli.ranks import started
@@ -269,6 +270,21 @@ def test_estimate_and_ledger_of_a_run(tutelage: Run, tmp_path: Path, tiny_folder
     code, _, err = tutelage("ledger", "run", "own/999")
     assert code == 2
     assert "nothing about 'own/999'" in err
+
+
+def test_the_teachers_own_accuracy(tutelage: Run, tmp_path: Path, tiny_folder: Path) -> None:
+    recipe = write_recipe(tmp_path, tiny_folder)
+    with OpenAIServer() as server:
+        tutelage("exam", recipe, *PAID, f"teacher.base_url={server.url}", "--out", "run")
+        code, out, err = tutelage("evaluate", "run", "--teacher")
+    assert code == 0, err
+    assert out.startswith("Teacher gpt-4o-mini: test 0.0% of ")
+    assert "0 questions unanswered, paid unknown. See run/teacher.jsonl." in out
+    assert tutelage("evaluate", "run", "--teacher")[:2] == (0, out)  # nobody is there to be asked again
+    code, _, err = tutelage("evaluate", "run", "--teacher", "--round", "1")
+    assert code == 2
+    assert "leave out all other options" in err
+    assert not (tmp_path / "run" / "round-0" / "evaluation.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
@@ -13,6 +15,30 @@ from rich.text import Text
 
 console = Console(stderr=True, highlight=False, emoji=False)
 """Progress and notices go to standard error, so that what a command prints can be piped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How far a piece of work is. done, total: in `unit`s. note: what else there is to say of it, such as a loss."""
+
+    done: int
+    total: int
+    unit: str
+    note: str = ""
+
+
+OnWork = Callable[[Work], None]
+_on_work: ContextVar[OnWork | None] = ContextVar("on_work", default=None)
+
+
+@contextlib.contextmanager
+def told_to(on_work: OnWork) -> Iterator[None]:
+    """Has `on_work` called whenever a bar in here begins or moves, in the thread that moves it; it must be quick."""
+    token = _on_work.set(on_work)
+    try:
+        yield
+    finally:
+        _on_work.reset(token)
 
 
 class _Rate(ProgressColumn):
@@ -37,12 +63,17 @@ def progress(description: str, total: int, unit: str, done: int = 0) -> Iterator
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[note]}", style="dim"),
     )
+    tell, work = _on_work.get() or (lambda _work: None), Work(done, total, unit)
+    tell(work)
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(description, total=total, completed=done, unit=unit, note="")
 
         def advance(units: int, note: str | None = None) -> None:
+            nonlocal work
             fields: dict[str, Any] = {} if note is None else {"note": note}
             bar.update(task, advance=units, **fields)
+            work = replace(work, done=work.done + units, note=work.note if note is None else note)
+            tell(work)
 
         yield advance
 

@@ -1,18 +1,17 @@
 """The run folder: its paths, atomic writes, "stage done", and a lock against two processes in one run.
 
     RUN/recipe.toml  environment.json  questions.jsonl  split.json  demonstrations.json  leakage.json
-    RUN/teacher.sqlite  journal.jsonl  outcome.json
+    RUN/teacher.sqlite  journal.jsonl  status.json  outcome.json
     RUN/student/     the best round's student
     RUN/round-1/{exam,mistakes,feedback,lesson,training,evaluation}.jsonl  student/  evaluation.json  round.json
 
 A stage is done when its file exists: everything is written under another name, flushed, and renamed.
-All times go into journal.jsonl, so that the other files are the same for the same recipe and seed.
+All times go into journal.jsonl and status.json, so that the other files are the same for the same recipe and seed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -24,6 +23,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from tutelage.errors import WorkspaceError
+from tutelage.locks import LOCK, take
 from tutelage.records import from_json, to_json
 
 Record = TypeVar("Record")
@@ -32,6 +32,8 @@ PARTIAL = ".partial"
 """Ending of a file or folder that is being written and has not been renamed yet."""
 UNFINISHED = ".unfinished"
 """Ending of a file that a long stage appends to, and goes on with after a restart."""
+KEYS = "stages.json"
+"""In the folder of a comparison's run: the hash of what each of its stages depends on."""
 
 
 class Round:
@@ -64,6 +66,7 @@ class Workspace:
         self.leakage = folder / "leakage.json"
         self.ledger = folder / "teacher.sqlite"
         self.journal = folder / "journal.jsonl"
+        self.status = folder / "status.json"
         self.student = folder / "student"
         self.outcome = folder / "outcome.json"
 
@@ -91,14 +94,11 @@ class Workspace:
         return workspace
 
     def _lock(self) -> None:
-        # The kernel releases it when the process ends, however it ends; until then it is held.
         with disk_errors(self.folder):
-            self._lock_file = (self.folder / ".lock").open("w")
+            self._lock_file = (self.folder / LOCK).open("w")
         with disk_errors(self.folder):
-            try:
-                fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise WorkspaceError(f"Another process works on {self.folder}. Wait for it or stop it.") from None
+            if not take(self._lock_file):
+                raise WorkspaceError(f"Another process works on {self.folder}. Wait for it or stop it.")
 
     def release(self) -> None:
         """Gives the folder free, for whoever goes on with it in the same process."""
@@ -111,7 +111,7 @@ class Workspace:
             file.write(line + "\n")
 
 
-_BEGUN = {".lock", "questions.jsonl", "split.json", "demonstrations.json", "leakage.json", "environment.json"}
+_BEGUN = {LOCK, "questions.jsonl", "split.json", "demonstrations.json", "leakage.json", "environment.json"}
 """What a run that was cut off while it began leaves behind; with a recipe.toml it is a run that resumes."""
 
 

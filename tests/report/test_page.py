@@ -171,6 +171,8 @@ def test_what_models_and_people_wrote_is_text(tmp_path: Path, browser_page: Page
     page.locator("summary").evaluate_all("(all) => all.forEach((one) => one.click())")
     assert page.evaluate("window.ran") is None
     assert page.locator("img, #content script, #head script").count() == 0
+    page.locator("#section-inside .chart-box .mark-symbol path").first.hover(force=True)
+    assert HOSTILE in (page.locator(".tip").text_content() or "")
     shown = page.evaluate("document.body.innerText.replaceAll('\\n', ' ')")
     # Title, task, student, teacher, why it stopped, no accuracy of the teacher, environment, leakage, verdicts, states.
     assert page.evaluate(f"document.body.textContent.split({json.dumps(HOSTILE)}).length - 1") >= 10

@@ -32,7 +32,7 @@ TESTS = Path(__file__).parents[1]
 
 def contents(run: Path) -> dict[str, bytes]:
     """Every file of a run but for those that hold times."""
-    skip = {"journal.jsonl", ".lock"}
+    skip = {"journal.jsonl", "status.json", ".lock"}
     return {
         str(path.relative_to(run)): path.read_bytes()
         for path in sorted(run.rglob("*"))

@@ -37,7 +37,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def text_files(run: Path) -> dict[str, str]:
     """The lines and tables of a run, but for times, what tells of the machine, and the losses of a study."""
-    skip = {"journal.jsonl", "environment.json", "training.jsonl", "round.json"}
+    skip = {"journal.jsonl", "status.json", "environment.json", "training.jsonl", "round.json"}
     found = {path.relative_to(run).as_posix(): path for path in run.rglob("*.json*") if path.name not in skip}
     return {name: path.read_text() for name, path in sorted(found.items())}
 

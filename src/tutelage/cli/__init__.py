@@ -27,7 +27,9 @@ from tutelage.cli.compare import compare
 from tutelage.cli.export import export
 from tutelage.cli.ranks import Gpus, is_launched, run_rank, started
 from tutelage.cli.report import report, report_after_round
-from tutelage.cli.teacher import estimate, ledger
+from tutelage.cli.showing import show_run
+from tutelage.cli.teacher import TeacherOption, estimate, ledger, measured_teacher
+from tutelage.cli.watch import watch
 from tutelage.errors import RecipeError, TutelageError
 from tutelage.progress import plain
 
@@ -91,7 +93,8 @@ def exam(
     if _on_ranks(gpus, target, overrides, data):
         return
     run, number = _stage(target, overrides, out, data, number, lambda place: place.mistakes)
-    attempts = sit(run, number)
+    with run.status.during(number, "exam"):
+        attempts = sit(run, number)
     wrong = sum(not attempt.correct for attempt in attempts)
     found = mistakes(run, number)
     show(
@@ -113,7 +116,8 @@ def feedback(
     from tutelage.rounds.feedback import count_verdicts
 
     run, number = _stage(target, overrides, out, data, number, lambda place: place.feedback)
-    verdicts = count_verdicts(correct(run, number))
+    with run.status.during(number, "feedback"):
+        verdicts = count_verdicts(correct(run, number))
     listed = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()) or "none"
     show(f"Round {number}: replies: {listed}. See {run.round(number).feedback}.")
 
@@ -133,7 +137,8 @@ def study(
     if _on_ranks(gpus, target, overrides, data):
         return
     run, number = _stage(target, overrides, out, data, number, _studied)
-    train(run, number)
+    with run.status.during(number, "study"):
+        train(run, number)
     show(f"Round {number}: the student is in {run.round(number).student}.")
 
 
@@ -150,15 +155,20 @@ def evaluate(
     data: Data = None,
     number: RoundOption = None,
     gpus: Gpus = None,
+    teacher: TeacherOption = False,
 ) -> None:
     """One stage: greedy accuracy on the test split and the held-out part; round 0 is the untrained student."""
     from tutelage.report.terminal import score_text
     from tutelage.rounds import evaluate as score
 
+    if teacher:
+        show(measured_teacher(target, overrides or [], alone=(data, out, number, gpus) == (None,) * 4))
+        return
     if _on_ranks(gpus, target, overrides, data):
         return
     run, number = _stage(target, overrides, out, data, number, lambda place: place.evaluation, first=0)
-    result = score(run, number)
+    with run.status.during(number, "evaluation"):
+        result = score(run, number)
     show(f"Round {number}: test {score_text(result)}, held out {score_text(result['held_out'])}.")
 
 
@@ -183,6 +193,8 @@ app.command()(estimate)
 app.command()(ledger)
 app.command()(compare)
 app.command()(report)
+app.command()(watch)
+app.command("show")(show_run)
 app.command()(export)
 
 

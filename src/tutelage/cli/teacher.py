@@ -15,6 +15,11 @@ EstimateArgument = Annotated[
     Path, typer.Argument(metavar="RECIPE|RUN", help="A recipe, or a run folder for what is left of it.")
 ]
 
+TeacherOption = Annotated[
+    bool,
+    typer.Option("--teacher", help="Instead: the teacher's own few-shot accuracy on the run's test questions."),
+]
+
 
 def estimate(
     target: EstimateArgument,
@@ -108,3 +113,25 @@ def _not_asked(opened: Any, question: str) -> str:
     asked = [str(row[0]) for row in opened.rows("SELECT DISTINCT question FROM calls ORDER BY question")]
     near = difflib.get_close_matches(question, asked, n=1, cutoff=0) or ["none at all"]
     return f"The teacher was asked nothing about {question!r}, but about {len(asked)} questions such as {near[0]!r}."
+
+
+def measured_teacher(folder: Path, overrides: list[str], alone: bool) -> str:
+    """What `evaluate RUN --teacher` prints. alone: whether no other option is beside it."""
+    from tutelage.baselines.teacher import ledger_path, score_path, teacher_line
+    from tutelage.cli.common import quiet
+    from tutelage.report.teacher import NOTHING, paid_text
+    from tutelage.report.terminal import score_text
+    from tutelage.rounds.run import open_run
+    from tutelage.teacher.books.accounts import totals
+    from tutelage.teacher.books.ledger import Ledger
+
+    if not alone:
+        raise RecipeError("--teacher measures the teacher of a run that there is: leave out all other options.")
+    quiet()
+    score = teacher_line(open_run(folder, overrides))
+    said = f"Teacher {score['teacher']}: test {score_text(score)}, {score['unanswered']} questions unanswered"
+    if ledger_path(folder).is_file():  # opening it would make it
+        with Ledger(ledger_path(folder)) as opened:
+            paid = paid_text([*totals(opened).values()])
+        said += f", paid {'nothing' if paid == NOTHING else paid}"
+    return f"{said}. See {score_path(folder).with_suffix('.jsonl')}."

@@ -23,7 +23,7 @@ from tutelage.comparisons.fairness import fair_overrides
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RunResult, is_finished, read_result
 from tutelage.comparisons.settings import ColumnSettings, ComparisonSettings, RowSettings, folder_name
-from tutelage.comparisons.sharing import KEYS, find_untrained, share
+from tutelage.comparisons.sharing import find_untrained, share
 from tutelage.comparisons.table import Table, write_tables
 from tutelage.config import OpenAITeacherSettings, Recipe
 from tutelage.errors import RecipeError, WorkspaceError
@@ -34,7 +34,7 @@ from tutelage.rounds.costs import RunCost, run_cost
 from tutelage.rounds.provenance import run_provenance
 from tutelage.rounds.run import CHANGEABLE, Run, open_run, start_run
 from tutelage.student.lora import check_packages
-from tutelage.workspace import Workspace, read_json, write_json, write_text
+from tutelage.workspace import KEYS, Workspace, read_json, write_json, write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def compare(
     journal = Workspace(folder)
     for job in jobs:
         name = f"{job.row.name}{', ' + job.column.name if job.column.name else ''}, seed {job.seed}"
-        if not is_finished(job.folder):
+        if not is_finished(job.folder, job.row.method):
             say(f"{settings.title}: {name}")
             journal.note("begin", row=job.row.name, column=job.column.name, seed=job.seed)
             _play(settings, job, given, folder, _reference(settings, job, results))
@@ -98,7 +98,8 @@ def _check_all(settings: ComparisonSettings, jobs: Sequence[Job], given: Given, 
         METHODS[job.row.method].check(recipe)
         if recipe.lora is not None:
             check_packages(recipe.lora)
-        if METHODS[job.row.method].asks and recipe.teacher not in checked and not is_finished(job.folder):
+        asks = METHODS[job.row.method].asks and not is_finished(job.folder, job.row.method)
+        if asks and recipe.teacher not in checked:
             build_teacher(recipe)
             build_spending(recipe)
             checked.append(recipe.teacher)

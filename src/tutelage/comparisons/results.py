@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.baselines import METHODS
-from tutelage.baselines.teacher import score_path
+from tutelage.baselines.teacher import METHOD, score_path
 from tutelage.comparisons.sharing import Taken, stage_seconds, taken_stages
 from tutelage.records import Attempt, Correction, Score, StoredQuestion, Triplet
 from tutelage.rounds.study import read_training
@@ -18,6 +18,8 @@ from tutelage.student.training import Step
 from tutelage.teacher.books.accounts import Totals, totals
 from tutelage.teacher.books.ledger import Ledger
 from tutelage.workspace import Round, Workspace, read_json, read_records
+
+TEACHER = METHOD.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class RunResult:
 
     def right(self, number: int | None = None) -> Mapping[str, bool] | None:
         """Which test questions were answered rightly after a round; None: by the student it kept, or by the teacher."""
-        if self.method == "teacher":
+        if self.method == TEACHER:
             path = score_path(self.folder).with_suffix(".jsonl")
         else:
             path = Workspace(self.folder).round(self.kept or 0 if number is None else number).answers
@@ -96,7 +98,7 @@ def read_result(folder: Path, row: str, column: str, seed: int, method: str) -> 
     """The result of a finished run. Raises: WorkspaceError if it is damaged."""
     workspace = Workspace(folder)
     rounds = tuple(_rounds(workspace))
-    kept, score, note = _outcome(workspace)
+    kept, score, note = _outcome(workspace, method)
     path = rounds[1:] if kept is None else [one for one in rounds if 0 < one.number <= kept]
     if METHODS[method].restarts:
         path = path[-1:]
@@ -118,14 +120,14 @@ def read_result(folder: Path, row: str, column: str, seed: int, method: str) -> 
     )
 
 
-def is_finished(folder: Path) -> bool:
+def is_finished(folder: Path, method: str) -> bool:
     """Whether a run's method has been played to its end."""
-    return Workspace(folder).outcome.is_file() or score_path(folder).is_file()
+    return (score_path(folder) if method == TEACHER else Workspace(folder).outcome).is_file()
 
 
-def _outcome(workspace: Workspace) -> tuple[int | None, Score | None, str]:
+def _outcome(workspace: Workspace, method: str) -> tuple[int | None, Score | None, str]:
     path = score_path(workspace.folder)
-    if path.is_file():
+    if method == TEACHER:  # a student's run may have one, too: `tutelage evaluate --teacher`
         found = read_json(path)
         if found["accuracy"] is None:
             return None, None, str(found["reason"])

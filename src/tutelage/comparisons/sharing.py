@@ -19,10 +19,7 @@ from tutelage.config import Recipe
 from tutelage.progress import say
 from tutelage.rounds.run import Run
 from tutelage.teacher.books.copying import copy_round
-from tutelage.workspace import Workspace, link_tree, read_json, write_atomically, write_json
-
-KEYS = "stages.json"
-"""In a run's folder: the hash of what each of its stages depends on."""
+from tutelage.workspace import KEYS, Workspace, link_tree, read_json, write_atomically, write_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,12 @@ from typing import Any, Literal, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from tutelage.comparisons.sharing import KEYS
 from tutelage.errors import TutelageError
 from tutelage.records import Attempt, Correction, Mistake, StoredQuestion, Triplet
 from tutelage.report.shapes import Evaluation, Event, Outcome, Step, Summary
 from tutelage.teacher.books.accounts import Totals, totals
 from tutelage.teacher.books.ledger import Ledger
-from tutelage.workspace import UNFINISHED, Round, Workspace
+from tutelage.workspace import KEYS, UNFINISHED, Round, Workspace
 
 T = TypeVar("T")
 

@@ -48,7 +48,8 @@ def _released_if_it_fails(run: Run, on_round: OnRound | None) -> Run:
     # Whoever catches the error may want to resume in the same process, where the lock lives as long as its traceback.
     try:
         return go_on(run, on_round)
-    except BaseException:
+    except BaseException as error:
+        run.status.end(error=error)
         run.workspace.release()
         raise
 
@@ -71,6 +72,7 @@ def go_on(run: Run, on_round: OnRound | None = None) -> Run:
         if run.round(number).summary.is_file() and not finished_before:
             tell(run, number)
     hand_over(run, decision, number)
+    run.status.end()
     return run
 
 
@@ -130,7 +132,8 @@ def timed(run: Run, number: int, stage: str, work: Callable[[], Result]) -> Resu
         run.before_stage(number, stage)
     began = time.monotonic()
     run.workspace.note("begin", round=number, stage=stage, ranks=world_size())
-    result = work()
+    with run.status.during(number, stage):
+        result = work()
     run.workspace.note("end", round=number, stage=stage, seconds=round(time.monotonic() - began, 3))
     return result
 

@@ -17,6 +17,7 @@ from tutelage.recipes import read_recipe, recipe_to_toml, with_absolute_paths
 from tutelage.records import Demonstration, Question, SplitName, StoredQuestion, from_json
 from tutelage.rounds.leakage import write_question_leakage
 from tutelage.rounds.questions import choose_questions
+from tutelage.rounds.status import StatusFile
 from tutelage.rounds.students import load_learner, load_whole, studies_in_shards, write_learner
 from tutelage.student.lora import check_adapter, check_packages
 from tutelage.student.model import Student, load_student, save_student
@@ -46,6 +47,11 @@ class Run:
     recipe: Recipe
     before_stage: Callable[[int, str], None] | None = field(default=None, repr=False)
     _student: tuple[int, Student] | None = field(default=None, repr=False)
+
+    @cached_property
+    def status(self) -> StatusFile:
+        """Where the process that leads this run says how far it is."""
+        return StatusFile(self.workspace.status)
 
     def round(self, number: int) -> Round:
         return self.workspace.round(number)

@@ -11,10 +11,9 @@ from tutelage.comparisons.effects import Effect, Right, accuracy_cell, effect, e
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RunResult, successes
 from tutelage.comparisons.settings import ColumnSettings
-from tutelage.comparisons.sharing import KEYS
 from tutelage.comparisons.table import Cell, Table
 from tutelage.records import Correction
-from tutelage.workspace import Workspace, read_json, read_records
+from tutelage.workspace import KEYS, Workspace, read_json, read_records
 
 ROUND = 2
 """The first round in which the teacher can be shown a mistake."""

@@ -14,6 +14,7 @@ from tutelage.report.gathering.inside import gather as inside
 from tutelage.report.gathering.overview import gather as overview
 from tutelage.report.gathering.questions import gather as questions
 from tutelage.report.gathering.rounds import gather as rounds
+from tutelage.report.gathering.status import gather as status
 from tutelage.report.reading import Reading
 
 Gather = Callable[[Reading], Section | None]
@@ -23,6 +24,7 @@ GATHERED: Mapping[str, Gather] = {
     "rounds": rounds,
     "questions": questions,
     "inside": inside,
+    "status": status,
 }
 """By the name under which the page draws it; in the page's order."""
 

@@ -33,9 +33,21 @@ def _percent_axis(field: str, title: str) -> dict[str, Any]:
     }
 
 
+def _tip(*fields: str) -> list[dict[str, str]]:
+    """What the pointer shows, as it is in the rows."""
+    return [{"field": field, "type": "nominal"} for field in fields]
+
+
 def _of_split(name: str) -> dict[str, Any]:
     return {"filter": {"field": "split", "equal": name}}
 
+
+_REACHED = {
+    "x": _ROUND,
+    "y": _percent_axis("accuracy", "accuracy"),
+    "color": _SPLIT,
+    "tooltip": _tip("split", "round", "accuracy", "low", "high"),
+}
 
 ACCURACY: Spec = {
     "height": 260,
@@ -48,12 +60,12 @@ ACCURACY: Spec = {
         {
             "transform": [_of_split("held out")],
             "mark": {"type": "line", "strokeWidth": 1.25, "strokeDash": [4, 3], "point": {"size": 22}},
-            "encoding": {"x": _ROUND, "y": _percent_axis("accuracy", "accuracy"), "color": _SPLIT},
+            "encoding": _REACHED,
         },
         {
             "transform": [_of_split("test")],
             "mark": {"type": "line", "strokeWidth": 2.5, "point": {"size": 64, "filled": True}},
-            "encoding": {"x": _ROUND, "y": _percent_axis("accuracy", "accuracy"), "color": _SPLIT},
+            "encoding": _REACHED,
         },
     ],
 }
@@ -156,6 +168,7 @@ STATES: Spec = {
             "type": "nominal",
             "scale": {"domain": ["right", "wrong"], "range": ["circle", "cross"]},
         },
+        "tooltip": _tip("question_id", "label"),
     },
 }
 """Hidden states in two dimensions. Rows: question_id, label ("right" or "wrong"), x, y."""

@@ -37,7 +37,7 @@
         font: "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif",
         view: {stroke: null},
         axis,
-        legend: {labelColor: colours.text, titleColor: colours.muted, labelFontSize: 12, symbolStrokeWidth: 2},
+        legend: {labelColor: colours.text, titleColor: colours.muted, labelFontSize: 12, symbolStrokeWidth: 2, columns: Math.max(1, Math.floor(width / 100))},
         text: {color: colours.text},
         ...(spec.config || {}),
       },
@@ -60,7 +60,7 @@
       if (numbers.open && numbers.children.length === 1) numbers.append(table({caption: label, columns: shown, rows, hideCaption: true}));
     });
     const one = {box, spec: wanted, rows, height, file, width: 0, view: null};
-    container.append(el("figure", {class: "chart"},
+    container.append(el("figure", {class: "chart", "data-key": file},
       caption ? el("figcaption", {}, caption) : null,
       box,
       el("div", {class: "chart-foot"},

@@ -101,7 +101,7 @@ const tutelage = (() => {
       return one.heading ? el("th", {scope: "row", class: className}, value) : el("td", {class: className}, value);
     })));
     return el("div", {class: "table-box", tabindex: "0", role: "region", "aria-label": caption},
-      el("table", {}, el("caption", {class: hideCaption ? "hidden" : null}, caption), el("thead", {}, head), el("tbody", {}, body)));
+      el("table", {}, el("caption", {class: hideCaption ? "hidden" : null}, el("span", {}, caption)), el("thead", {}, head), el("tbody", {}, body)));
   }
 
   function cell(value) {

@@ -81,7 +81,9 @@
     if (found.gap_closed !== null) list.push(fact("Gap to the teacher closed", format.percent(found.gap_closed), `the teacher has ${format.percent(found.teacher.accuracy)}`));
     else if (hasTeacher(found)) list.push(fact("The teacher's own accuracy", format.percent(found.teacher.accuracy), "not above the untrained student: there is no gap to close"));
     else if (found.teacher && found.teacher.reason) list.push(fact("The teacher's own accuracy", "none", found.teacher.reason));
-    list.push(fact("Kept", ...keptText(found)), fact("Now", ...stands(found)));
+    list.push(fact("Kept", ...keptText(found)));
+    const now = tutelage.data("status");
+    if (!now || (now.state === "finished" && !tutelage.data("watch"))) list.push(fact("Now", ...stands(found))); // else live.js says it
     list.push(fact("Teacher's tokens", ...tokens(found.cost)), fact("Teacher's money", ...money(found.cost)));
     list.push(fact("Time", format.seconds(total(found.cost.time.stages)), found.cost.time.interrupted ? `${found.cost.time.interrupted} interrupted stages are not in it` : null));
     return el("dl", {class: "facts"}, list);
