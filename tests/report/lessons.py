@@ -58,6 +58,7 @@ def reply(name: str, number: int, verdict: Verdict, text: str, mistake: Mistake 
 
 
 TURNING, STUCK, EASY, HELD, TEST = "own/turning", "own/stuck", "own/easy", "own/held", "own/test"
+LONG = "It is told at length. " * 30 + "How many are there?"
 SLIP = "First, 1 + 1 = 2. Then 3 + 4 = 8."
 
 
@@ -72,6 +73,7 @@ def write_run(folder: Path) -> Path:
     }  # fmt: skip
     special = {
         EVIL: question(EVIL, f"How many {HOSTILE}?"),
+        HELD: question(HELD, LONG),
         STUCK: question(STUCK, "Which animal has 4 legs?", "B", ("a duck", "a cat")),
     }
     stored = [

@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.report.lessons import DROPPED, EASY, EVIL, FILLERS, HOSTILE, STUCK, TEST, TURNING, write_run
+from tests.report.lessons import DROPPED, EASY, EVIL, FILLERS, HELD, HOSTILE, LONG, STUCK, TEST, TURNING, write_run
 from tutelage.report.gathering.stories import VERDICTS
 from tutelage.report.write import write_report
 
@@ -186,6 +186,14 @@ def test_what_was_written_shows_as_text_wherever_it_stands(browser_page: Page, r
     browser_page.goto(f"{report}#/questions?q=%3Cscript%3E")
     expect(browser_page.locator(SUMMARY)).to_have_text(f"1 of {ALL} questions")
     assert ids(browser_page) == [EVIL]
+
+
+def test_a_long_question_is_cut_in_the_table_and_whole_in_its_story(table: Page, report: str) -> None:
+    table.select_option("#q-split", "held-out")
+    expect(row(table, HELD)).to_contain_text("length. It i…")
+    assert "How many are there?" not in row(table, HELD).inner_text()
+    open_story(table, report, HELD)
+    expect(table.locator(".q-text")).to_have_text(LONG)
 
 
 def test_next_and_previous_stay_within_the_filter(table: Page) -> None:

@@ -14,7 +14,7 @@ from tutelage.report.gathering.courses import Course, Courses, read_courses
 from tutelage.report.gathering.packing import pack, packable
 from tutelage.report.gathering.prompts import read_prompts
 from tutelage.report.gathering.statuses import RIGHT, all_statuses, answered_right, statuses_of
-from tutelage.report.gathering.stories import VERDICTS, tell
+from tutelage.report.gathering.stories import SHORT, VERDICTS, tell
 from tutelage.report.reading import Reading
 
 LIMIT = 22_000_000
@@ -62,8 +62,9 @@ def _row(course: Course, found: Courses, statuses: Sequence[int]) -> list[Any]:
     Of each student: how many of its attempts are right, of how many; null if it was not asked.
     """
     question = course.question
+    text = question.text if len(question.text) <= SHORT else question.text[:SHORT] + "…"
     shares = [_share(course.answers.get(student)) for student in found.students]
-    return [question.id, course.split, question.text, question.answer, _last_answer(course), shares, statuses]
+    return [question.id, course.split, text, question.answer, _last_answer(course), shares, statuses]
 
 
 def _share(attempts: Sequence[Attempt] | None) -> list[int] | None:

@@ -12,6 +12,9 @@ from tutelage.report.gathering.prompts import Prompts
 
 Story = dict[str, Any]
 
+SHORT = 400
+"""Characters of a question's text that the table has; a story has the whole of a longer one."""
+
 VERDICTS: Mapping[Verdict, str] = {
     "kept": "Right, and studied.",
     "wrong answer": "Dropped: its answer is not the gold answer.",
@@ -33,6 +36,7 @@ def tell(course: Course, prompts: Prompts) -> Story:
     numbers = sorted({*course.replies, *course.lesson})
     return {
         "id": question.id,
+        "text": question.text if len(question.text) > SHORT else None,
         "choices": list(question.choices),
         "worked": question.rationale,
         "answers": {

@@ -271,7 +271,7 @@
   function spoken(story) {
     const attempts = Object.values(story.answers).flat().flatMap((one) => [one.text, one.answer]);
     const replies = Object.values(story.rounds).flatMap((one) => one.replies.flatMap((reply) => [reply.text, reply.answer]));
-    return [...attempts, ...replies, ...story.choices].filter(Boolean);
+    return [story.text, ...attempts, ...replies, ...story.choices].filter(Boolean);
   }
 
   // ---- one question ----
@@ -342,6 +342,7 @@
     if (shown.body !== body || shown.told === told) return; // another one was opened meanwhile, or nothing is new
     const open = shown.told === null ? [] : [...body.querySelectorAll("details[open]")].map((one) => one.dataset.key);
     shown.told = told;
+    if (story.text) body.parentElement.querySelector(".q-text").textContent = visible(story.text);
     const choices = body.parentElement && body.parentElement.querySelector(".q-choices");
     if (choices && story.choices.length) choices.replaceChildren(el("ol", {type: "A"}, story.choices.map((one) => el("li", {dir: "auto"}, visible(one)))));
     body.replaceChildren(
