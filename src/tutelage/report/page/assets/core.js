@@ -91,6 +91,11 @@ const tutelage = (() => {
 
   // ---- tables, downloads ----
 
+  /* Marks the tables that have more columns than they show. */
+  const widths = new ResizeObserver((entries) => {
+    for (const {target} of entries) target.toggleAttribute("data-more", target.scrollWidth > target.clientWidth + 1);
+  });
+
   /* A table in a box of its own that scrolls sideways. columns: {key, label, numeric, heading, format(value, row)};
      format may give a node. rows: objects. heading: the cells that name their row. */
   function table({caption, columns, rows, hideCaption}) {
@@ -100,8 +105,10 @@ const tutelage = (() => {
       const className = one.numeric ? "number" : null;
       return one.heading ? el("th", {scope: "row", class: className}, value) : el("td", {class: className}, value);
     })));
-    return el("div", {class: "table-box", tabindex: "0", role: "region", "aria-label": caption},
+    const box = el("div", {class: "table-box", tabindex: "0", role: "region", "aria-label": caption},
       el("table", {}, el("caption", {class: hideCaption ? "hidden" : null}, el("span", {}, caption)), el("thead", {}, head), el("tbody", {}, body)));
+    widths.observe(box);
+    return box;
   }
 
   function cell(value) {
