@@ -48,7 +48,7 @@ def analyse(compared: Compared, paper: Paper | None) -> Sequence[Table]:
                     lines.append((*who, Cell(str(number)), *_cells(found), *beside))
     heading = ["row", "seed", "round"]
     for kind in _KINDS:
-        heading += [f"{kind} answers", f"score of {kind} ones", "deviation", "unreadable"]
+        heading += [f"{kind} answers", *(f"{what} of {kind} ones" for what in ("score", "deviation", "unreadable"))]
     if paper is not None:
         heading += [f"the paper's {kind}: {what}" for kind in _KINDS for what in ("score", "deviation")]
     return [Table("judge", compared.settings.title, tuple(heading), tuple(lines), _notes(judge, books))]
