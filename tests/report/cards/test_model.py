@@ -26,7 +26,7 @@ from tutelage.report.cards.parts import public_recipe
 from tutelage.report.cards.snippets import snippet
 from tutelage.rounds import Run, ask, evaluate, study
 from tutelage.rounds.export import export
-from tutelage.workspace import KEYS, read_json, read_records, write_records
+from tutelage.workspace import KEYS, Workspace, read_json, read_records, write_records
 
 SHORT = ["task.train_questions=6", "task.test_questions=5", "exam.attempts=1", "study.steps=2"]
 ASKED = "A shelf holds 3 rows of 12 books. 5 are lent out. How many are left?"
@@ -134,6 +134,19 @@ def test_the_method_of_an_older_versions_baseline_is_told_by_its_stages(recipe: 
         assert method_of(run) == method
     (run.round(1).folder / "rationalisation.jsonl").touch()
     assert method_of(run) == "star"
+    place = tmp_path / "runs" / "cot-twice" / "seed-1"
+    place.parent.mkdir(parents=True)
+    run.workspace.folder.rename(place)
+    (tmp_path / "comparison.toml").write_text('[[rows]]\nname = "CoT, twice"\nmethod = "specializing"\n')
+    assert method_of(Run(Workspace(place), run.recipe)) == "specializing"
+
+
+def test_a_student_that_began_anew_was_taught_by_its_own_round_alone(recipe: Path, tmp_path: Path) -> None:
+    run = begun_run(recipe, tmp_path, 2)
+    for number in (1, 2):
+        write_exam(run, number, lambda place, _: place >= 4)
+    (run.workspace.folder / KEYS).write_text('{"method": "star"}')
+    assert "No teacher: teacher (4 rationales kept)." in carded(run, 2)
 
 
 def test_a_student_that_learned_answers_is_asked_for_them_as_it_was_in_its_test(

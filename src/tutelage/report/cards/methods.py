@@ -6,9 +6,12 @@ Most runs are tailored learning. A comparison's other rows are its baselines, wh
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 
 from tutelage.baselines import METHODS
+from tutelage.comparisons.settings import folder_name
 from tutelage.report.cards.parts import PAPER, count
 from tutelage.rounds.run import Run
 from tutelage.workspace import KEYS, read_json
@@ -20,7 +23,9 @@ def method_of(run: Run) -> str:
     stages = read_json(path) if path.is_file() else {}
     if not stages or "method" in stages:
         return str(stages.get("method", "distillation"))
-    # Older versions did not note it. What they cannot be told apart by, their cards do not say.
+    # Older versions did not note it.
+    if (named := _method_of_row(run.workspace.folder.resolve())) is not None:
+        return named
     if "1 study" not in stages:
         return "untrained"
     if "1 feedback" not in stages:
@@ -28,6 +33,17 @@ def method_of(run: Run) -> str:
     if "1 exam" not in stages:
         return "cot" if run.recipe.lora is None else "adapter"
     return "star" if (run.round(1).folder / "rationalisation.jsonl").is_file() else "distillation"
+
+
+def _method_of_row(folder: Path) -> str | None:
+    """What the comparison that a run lies in says of its row: COMPARISON/runs/ROW/seed-1, or with a column between."""
+    for place in folder.parents[2:4]:
+        file = place / "comparison.toml"
+        rows = tomllib.loads(file.read_text(encoding="utf-8"))["rows"] if file.is_file() else []
+        methods = {folder_name(row["name"]): str(row["method"]) for row in rows}
+        if rows:
+            return methods.get(folder.relative_to(place).parts[1])
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +55,8 @@ class Told:
 
 
 _LM = "a language-model loss on the right rationales"
+_ONCE = "It studied what a teacher wrote in one pass over the training questions"
+_UNSEEN = "It saw no mistakes of its own, and the teacher none either."
 
 
 def learning(run: Run) -> Told:
@@ -58,14 +76,13 @@ def learning(run: Run) -> Told:
         ),
         "specializing": (
             f"Rationales of one pass of a teacher ({source})",
-            f"It studied them once, every other one behind demonstrations and the rest without, with {_LM}. It saw no "
-            "mistakes of its own, and the teacher none either.",
+            f"{_ONCE}, every other one behind demonstrations and the rest without, with {_LM}. {_UNSEEN}",
         ),
     }
     if name in ("cot", "adapter"):
         told[name] = (
             f"Rationales of one pass of a teacher ({source})",
-            f"It studied them once, with {_LM}. It saw no mistakes of its own, and the teacher none either.",
+            f"{_ONCE}, with {_LM}. {_UNSEEN}",
         )
     return Told(*told.get(name, (f"Lessons of tailored learning ({PAPER})", _tailored(run))))
 

@@ -91,7 +91,7 @@ def _body(subject: _Subject, folder: Path) -> str:
         "## How well it does",
         _results(subject),
         "## Who taught it",
-        teacher_text(run, range(1, subject.number + 1), METHODS[method_of(run)].asks),
+        teacher_text(run, _rounds_of_lessons(subject), METHODS[method_of(run)].asks),
         "## What it learned from",
         data_text(run),
         "### Test questions in the training",
@@ -109,6 +109,12 @@ def _body(subject: _Subject, folder: Path) -> str:
         recipe_text(run),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _rounds_of_lessons(subject: _Subject) -> range:
+    """Whose lessons the student has studied: a method that begins anew each round leaves the last one's."""
+    last = subject.number
+    return range(max(1, last) if METHODS[method_of(subject.run)].restarts else 1, last + 1)
 
 
 def _introduction(subject: _Subject) -> str:
