@@ -33,7 +33,7 @@ PARTIAL = ".partial"
 UNFINISHED = ".unfinished"
 """Ending of a file that a long stage appends to, and goes on with after a restart."""
 KEYS = "stages.json"
-"""In the folder of a comparison's run: the hash of what each of its stages depends on."""
+"""In the folder of a comparison's run: its method, and the hash of what each of its stages depends on."""
 
 
 class Round:

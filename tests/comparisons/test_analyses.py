@@ -16,7 +16,8 @@ from tutelage.comparisons.compared import Compared
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RoundResult, RunResult, TeacherUse, read_result
 from tutelage.comparisons.settings import ColumnSettings, read_comparison
-from tutelage.errors import RecipeError
+from tutelage.comparisons.table import Table
+from tutelage.errors import BudgetError, RecipeError, WorkspaceError
 from tutelage.student.model import Student
 from tutelage.workspace import read_json
 
@@ -103,6 +104,34 @@ def test_the_same_answer_of_several_rows_is_judged_and_paid_once(
         # STaR finds nothing to study, so it has no answers but the untrained student's.
         assert [row[table.columns.index("wrong answers")].value for row in table.rows] == [4, 4]
         assert len(server.requests) == 4
+
+
+def test_the_judges_caps_hold_for_all_rows_together_and_can_be_raised(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    # Asked with another number of demonstrations the same student answers otherwise.
+    rows: list[tuple[str, str, list[str]]] = [(f"{n}", "untrained", [f"prompt.count={n}"]) for n in (0, 1)]
+    _, path = write(rows, table="judge")
+    plain = path.read_text()
+    with OpenAIServer() as server:
+
+        def capped(*caps: str) -> list[Table]:
+            judge = f'[judge]\nkind = "openai"\nmodel = "m"\nbase_url = "{server.url}"\n'
+            path.write_text("\n".join((plain, judge, *caps)))
+            return compare(read_comparison(path, list(ANALYSES)), path, tmp_path / "out")
+
+        with pytest.raises(BudgetError, match=r"judge\.budget\.money = 1, but the judge's prices are unknown"):
+            capped("budget.money = 1")
+        assert not (tmp_path / "out").exists()
+        with pytest.raises(BudgetError, match=r"judge\.budget\.requests is 6, .* in the comparison's file"):
+            capped("budget.requests = 6")
+        assert len(server.requests) == 6  # four of the first row, and two of the second
+        [table] = capped("budget.requests = 9", "concurrency = 2")
+        assert len(server.requests) == 8
+        assert table.notes[-1].startswith("The judge was asked 8 times in all")
+        with pytest.raises(WorkspaceError, match=r"judge\.endpoint"):
+            capped('endpoint = "completion"')
 
 
 def test_a_first_student_that_was_deleted_leaves_its_line_out(tmp_path: Path) -> None:

@@ -36,6 +36,67 @@ def test_the_first_equation_that_does_not_hold(text: str, equations: int, wrong:
     assert (found.wrong and found.wrong.right_value) == value
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        # Algebra says something of what is not known yet.
+        "Combine them: 3A + 6 = 18",
+        "So (2C + 9) / 3 = 7",
+        "We know that A + (4A - 5) = 30",
+        "5Hens + 2 = 38",
+        "20 * 3 + 22 * A = 504",
+        "3/4 * total_eggs = 12",
+        "12 + the hens' eggs - 8 = 36",
+        "6 + 3 = 3x - 30",
+        "7 - 2 = 4x + x",
+        "E = I + (1/5)I = (6/5)I",
+        "40 + 5 = (3/4)(F - 5)",
+        "10 + 14 = 1/2 * (B + 14)",
+        "4/2 = 8/x",
+        "4 hens / 2 coops = 9 hens / y coops",
+        # What an expression belongs to stands before it, or counts in another measure.
+        "The cost - 5 - 3 = 20",
+        "The cost / (4/5) = 100",
+        "S1 + (1/4 * S1) = 40",
+        "He ate 2 and 1/3 * 3 = 7 cakes",
+        "A coop and a quarter of it (0.25 * 16) = 16 + 4 = 20",
+        "From 10 am to 10 pm is 10 pm - 10 am = 12 hours",
+        "It leaves at 12:10 + 25 = 12:35",
+        "$110 million x 10 = $1.1 billion",
+        "40 cents * 600 hens = $240",
+        "2.8 x 10^12 / 2 = 1.4 x 10^12",
+        "Day 1 - 5 * 2 = 10 eggs",
+        # Rounded on the way.
+        "9 / 27 * 100 = 33.3%",
+        "15 / 59 * 30 = about 7.7",
+        "1,114 / 99 = 11.24",
+        "0.5 + 0.6667 - 0.1667 = 0.9999",
+    ],
+)
+def test_what_is_no_mistake_is_not_marked(text: str) -> None:
+    assert check_arithmetic(text).wrong is None
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("So 7 + 8 = 7 + 4 = 11", "7 + 8 = 7"),
+        ("First 2 - 5 = -1. Then 4 + 4 = 8.", "2 - 5 = -1"),
+        ("In all:\n\n34 + 42 = 86", "34 + 42 = 86"),
+        ("He has 27 hens and 55 - 59 = 4 ducks", "55 - 59 = 4"),
+        ("- (28 - 63) = 35 more", "(28 - 63) = 35"),
+        ("8 hens + 5 ducks = 14 birds. That is half of 28.", "8 hens + 5 ducks = 14"),
+        ("18 / 4 = 4.9", "18 / 4 = 4.9"),
+        ("$17.50 + $14.40 = $32.00", "$17.50 + $14.40 = $32.00"),
+        ("450 / 45 = 10.01", "450 / 45 = 10.01"),
+    ],
+)
+def test_what_is_a_mistake_is_marked(text: str, wrong: str) -> None:
+    found = check_arithmetic(text).wrong
+    assert found is not None
+    assert text[found.start : found.end] == wrong
+
+
 def test_the_mark_is_on_the_equation_itself_and_not_on_digits_that_read_alike() -> None:
     text = "b + 13 + 4 = 8 is unread, and 3 + 4 = 8"
     found = check_arithmetic(text)

@@ -2,7 +2,7 @@
 
     COMPARISON/comparison.toml  comparison.json  journal.jsonl
     COMPARISON/runs/ROW/seed-1/      run folders as ever; with several columns runs/ROW/COLUMN/seed-1/
-    COMPARISON/results.json  table.md  table.csv  table.json  cost.md  cost.json
+    COMPARISON/results.json  table.md  table.csv  table.json  cost.md  cost.json  judge.sqlite
 
 It resumes: the same call goes on, and runs that are finished are left as they are.
 """
@@ -113,7 +113,7 @@ def _check_judge(settings: ComparisonSettings, recipe: Recipe) -> None:
         )
     recipe = recipe.model_copy(update={"teacher": settings.judge})
     build_teacher(recipe)
-    build_spending(recipe)
+    build_spending(recipe, "judge")
 
 
 def plan(settings: ComparisonSettings, folder: Path) -> list[Job]:
@@ -157,6 +157,13 @@ def _changeable(override: str) -> bool:
     return key in CHANGEABLE and not key.startswith("rounds.")
 
 
+def _changeable_of_judge(key: str) -> bool:
+    whose, _, name = key.partition(".")
+    return whose == "judge" and any(
+        f"teacher.{name}" == one or one.startswith(f"teacher.{name}.") for one in CHANGEABLE
+    )
+
+
 def _reference(settings: ComparisonSettings, job: Job, results: dict[Job, RunResult]) -> RunResult | None:
     row = settings.reference_row()
     same = ((job.column, job.seed) == (other.column, other.seed) and other.row == row for other in results)
@@ -166,7 +173,8 @@ def _reference(settings: ComparisonSettings, job: Job, results: dict[Job, RunRes
 def _begin(settings: ComparisonSettings, source: Path, folder: Path, given: Given) -> None:
     """Writes what is compared, or checks that it is the same as before. Raises: WorkspaceError if it is not.
 
-    Titles, the kind of table and the paper's names decide nothing that is run, and may change.
+    Titles, the kind of table and the paper's names decide nothing that is run, and may change; so may the judge's caps
+    and what else may change of a run's teacher.
     """
     path = folder / "comparison.json"
     shown = {"recipe": True, "title": True, "table": True, "paper": True}
@@ -175,7 +183,7 @@ def _begin(settings: ComparisonSettings, source: Path, folder: Path, given: Give
     now["recipe"] = read_recipe(settings.recipe).model_dump(mode="json", by_alias=True)
     if path.is_file():
         before = read_json(path)
-        if changed := list(_differences(before, now)):
+        if changed := [key for key in _differences(before, now) if not _changeable_of_judge(key)]:
             raise WorkspaceError(
                 f"{folder} holds another comparison: {', '.join(changed[:5])} {'was' if len(changed) == 1 else 'were'} "
                 "different when it began. Put the file back as it was, or name another folder with --out."

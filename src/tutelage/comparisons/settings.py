@@ -70,6 +70,7 @@ class ComparisonSettings(Section):
     reference: the row that `fair` goes by; None: the last one with the method "distillation".
     paper: as the paper's tables call the task that comes nearest, such as "svamp".
     judge: who scores answers for the table "judge"; keys as in a recipe's [teacher], of the kind "openai" or "local".
+        Its caps (judge.budget) hold for all rows, columns and seeds together.
     """
 
     title: str = Field(min_length=1)

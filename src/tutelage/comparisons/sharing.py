@@ -46,13 +46,14 @@ def share(run: Run, method: Method, neighbours: Iterable[Path]) -> None:
     """Has a run take each stage, when it comes to it, from one of the other runs that has finished it.
 
     Not before: where this run ends by a plateau, another may have gone on, and its later rounds are none of this one's.
-    Writes this run's hashes.
+    Writes this run's method and hashes.
     """
     keys = stage_keys(run, method)
     untrained = untrained_key(run.recipe)
     folder = run.workspace.folder
     others = [other for other in neighbours if other != folder.resolve()]
-    write_json(folder / KEYS, {"untrained": untrained, **{_name(key): value for key, value in keys.items()}})
+    hashes = {_name(key): value for key, value in keys.items()}
+    write_json(folder / KEYS, {"method": method.name, "untrained": untrained, **hashes})
     if (same := find_untrained(run.recipe, others)) is not None:
         _link(same, run.round(0).student)
     named = {_name(key): (key, value) for key, value in keys.items()}

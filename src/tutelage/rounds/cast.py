@@ -20,7 +20,7 @@ from tutelage.student.model import Student, load_student
 from tutelage.student.sampling import Answerer
 from tutelage.teacher.asking import Spending
 from tutelage.teacher.batches.client import BatchTeacher
-from tutelage.teacher.books.budget import Budget, Spent
+from tutelage.teacher.books.budget import Budget, Spent, Whose
 from tutelage.teacher.books.prices import prices_for
 from tutelage.teacher.local import GeneratedText, Generator, LocalTeacher
 from tutelage.teacher.openai.client import OpenAITeacher
@@ -46,14 +46,17 @@ def build_teacher(recipe: Recipe) -> FreeTeacher | PaidTeacher:
     return OfflineTutor()
 
 
-def build_spending(recipe: Recipe) -> Spending:
-    """What the recipe's teacher may cost. Raises: BudgetError for a cap on money where no price is known."""
+def build_spending(recipe: Recipe, whose: Whose = "teacher") -> Spending:
+    """What the recipe's teacher may cost. whose: as `Budget` has it.
+
+    Raises: BudgetError for a cap on money where no price is known.
+    """
     settings = recipe.teacher
     if not isinstance(settings, OpenAITeacherSettings):
         return Spending()
     prices = prices_for(settings, address(settings))
-    Budget(settings.budget, Spent(), prices)
-    return Spending(settings.budget, prices, settings.cache)
+    Budget(settings.budget, Spent(), prices, whose)
+    return Spending(settings.budget, prices, settings.cache, whose)
 
 
 def find_files(patterns: Sequence[Path], data: Path | None) -> tuple[Path, ...]:

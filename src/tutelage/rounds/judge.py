@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Literal
 
 from tutelage.config import AnyTeacherSettings, SampledTeacherSettings
@@ -38,11 +39,14 @@ def judge_round(
     settings: SampledTeacherSettings | None = None,
     count: int = 50,
     split: Literal["test", "held-out"] = "test",
+    books: Path | None = None,
 ) -> dict[str, Any]:
     """Scores of up to `count` right and as many wrong answers of a round's evaluation, as judgement.json has them.
 
-    settings: the judge; None takes the run's teacher, as `judge_settings` has it. Its cap counts all that the run
-    has spent. Writes judgement.jsonl and judgement.json. Done already with the same judge and sizes: reads it.
+    settings: the judge; None takes the run's teacher, as `judge_settings` has it. books: a ledger that several runs'
+    judgements share, whose caps hold for all of them together; None: the run's own, of which all that the run has spent
+    counts towards the cap. Writes judgement.jsonl and judgement.json. Done already with the same judge and sizes:
+    reads it.
     Raises: TeacherError, BudgetError.
     """
     settings = settings or judge_settings(run.recipe.teacher)
@@ -55,8 +59,9 @@ def judge_round(
         if all(done.get(key) == value for key, value in asked.items()):
             return done
     judged = _judged(run, number, count, split)
-    with Ledger(run.workspace.ledger) as ledger:
-        judgements = judge(teacher, judged, ledger, settings.endpoint, build_spending(recipe))
+    spending = build_spending(recipe, "teacher" if books is None else "judge")
+    with Ledger(books or run.workspace.ledger) as ledger:
+        judgements = judge(teacher, judged, ledger, settings.endpoint, spending)
     result = {
         **asked,
         "round": number,

@@ -61,7 +61,7 @@ def export_lesson(folder: Path, to: Path, number: int | None = None, also: Also 
     """Writes the lessons of a run to the folder `to`; what was written.
 
     folder: the run. number: of one round alone; None: of all rounds that have one. also: what else to write into it.
-    Raises: WorkspaceError if there is no lesson yet, or `to` is in use or cannot be written.
+    Raises: WorkspaceError if there is no lesson yet or none with rationales, or `to` is in use or cannot be written.
     """
     to = check_free_for_export(to)
     run = open_run(folder, lock=False)
@@ -105,6 +105,11 @@ def _lessons(run: Run, number: int | None) -> dict[int, list[Triplet]]:
         raise WorkspaceError(
             f"{run.workspace.folder} has {which}. Go on with it by `tutelage resume {run.workspace.folder}`, or leave "
             "out --round for the lessons of all rounds."
+        )
+    if not any(triplet.anchor for triplets in lessons.values() for triplet in triplets):
+        raise WorkspaceError(
+            f"The lesson of {run.workspace.folder} has no rationales: its student learned answers alone, as a "
+            "baseline of a comparison does. Export the lessons of another run."
         )
     return lessons
 

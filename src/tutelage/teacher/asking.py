@@ -12,7 +12,7 @@ from tutelage.config import BudgetSettings
 from tutelage.errors import BudgetError
 from tutelage.teacher.batches.book import LedgerBatchBook
 from tutelage.teacher.batches.client import BatchTeacher, take_back
-from tutelage.teacher.books.budget import Budget
+from tutelage.teacher.books.budget import Budget, Whose
 from tutelage.teacher.books.cache import Cache
 from tutelage.teacher.books.charges import spent_so_far
 from tutelage.teacher.books.entries import Begun, Ended, Entry
@@ -40,11 +40,15 @@ OnSettled = Callable[[Request, str | None], None]
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """What a paid teacher may cost. prices: None if unknown. cache: a file of replies that runs share."""
+    """What a paid teacher may cost. prices: None if unknown. cache: a file of replies that runs share.
+
+    whose: as `Budget` has it.
+    """
 
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     prices: Prices | None = None
     cache: Path | None = None
+    whose: Whose = "teacher"
 
 
 def ask(
@@ -153,7 +157,7 @@ def _ask_paid(
     teacher: PaidTeacher, requests: Sequence[Request], ledger: Ledger, spending: Spending, tell: OnSettled
 ) -> None:
     ledger.end_interrupted()
-    budget = Budget(spending.budget, spent_so_far(ledger, spending.prices), spending.prices)
+    budget = Budget(spending.budget, spent_so_far(ledger, spending.prices), spending.prices, spending.whose)
     with contextlib.ExitStack() as exits:
         cache = None if spending.cache is None else exits.enter_context(contextlib.closing(Cache(spending.cache)))
 

@@ -20,7 +20,7 @@ from tutelage.rounds.export import export
 from tutelage.rounds.lesson import lesson
 from tutelage.rounds.lesson_data import export_lesson
 from tutelage.rounds.study import encode_lesson
-from tutelage.workspace import write_records
+from tutelage.workspace import KEYS, write_records
 
 SHORT = ["task.train_questions=6", "task.test_questions=3", "exam.attempts=1", "study.steps=1", "prompt.count=1"]
 CHATML = (
@@ -124,3 +124,18 @@ def test_trl_knows_the_formats(recipe: Path, tmp_path: Path) -> None:
     applied = data_utils.apply_chat_template({"messages": rows["chat"]["messages"]}, tokenizer)
     assert applied["text"].startswith(pair["prompt"] + pair["completion"])
     assert data_utils.maybe_extract_prompt(rows["preference"])["prompt"] == pair["prompt"]
+
+
+def test_a_baselines_lesson_is_called_what_it_is(recipe: Path, tmp_path: Path) -> None:
+    run = taught_run(recipe, tmp_path, "rounds.data=all rounds")
+    (run.workspace.folder / KEYS).write_text('{"method": "specializing"}')
+    export_lesson(run.workspace.folder, tmp_path / "to", also=write_lesson_card)
+    card = (tmp_path / "to" / "README.md").read_text()
+    assert "Rationales of one pass of a teacher (Fu et al." in card
+    assert "tailored learning" not in card
+    assert "every other sample without the demonstrations" in card
+    assert "`base_model`" not in card
+    write_records(run.round(1).lesson, [Triplet("q", "", None, None)])
+    run.round(2).lesson.unlink()
+    with pytest.raises(WorkspaceError, match="no rationales"):
+        export_lesson(run.workspace.folder, tmp_path / "other")

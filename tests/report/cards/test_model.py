@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -13,17 +14,19 @@ from huggingface_hub import ModelCard
 from tests.encoder_decoder import save_seq2seq
 from tests.rounds.finished import begun_run, write_evaluation, write_exam
 from tests.rounds.small import tutor_run
+from tutelage.baselines.answers import evaluate_answers
 from tutelage.config import StudentSettings
 from tutelage.recipes import recipe_from_table
-from tutelage.records import Correction
+from tutelage.records import Attempt, Correction
 from tutelage.report.cards.markdown import escape, fence
+from tutelage.report.cards.methods import method_of
 from tutelage.report.cards.model import write_model_card
 from tutelage.report.cards.origins import base_of
 from tutelage.report.cards.parts import public_recipe
 from tutelage.report.cards.snippets import snippet
 from tutelage.rounds import Run, ask, evaluate, study
 from tutelage.rounds.export import export
-from tutelage.workspace import read_json, read_records, write_records
+from tutelage.workspace import KEYS, Workspace, read_json, read_records, write_records
 
 SHORT = ["task.train_questions=6", "task.test_questions=5", "exam.attempts=1", "study.steps=2"]
 ASKED = "A shelf holds 3 rows of 12 books. 5 are lent out. How many are left?"
@@ -96,6 +99,79 @@ def test_the_numbers_are_those_of_the_files(recipe: Path, tmp_path: Path) -> Non
     run.workspace.leakage.unlink()
     assert "Not measured" in carded(run, 1)
     assert "before it learned anything" in carded(run, 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "says", "paper"),
+    [
+        ("distillation", "in 1 round of tailored learning", "2310.13332"),
+        ("answers", "which learned to answer ", None),
+        ("star", "those of its own rationales that end right", "2203.14465"),
+        ("cot", "It saw no mistakes of its own", "2212.08410"),
+        ("adapter", "It saw no mistakes of its own", "2304.01933"),
+        ("specializing", "every other one behind demonstrations", "2301.12726"),
+    ],
+)
+def test_a_baselines_card_claims_no_tailored_learning(
+    recipe: Path, tmp_path: Path, method: str, says: str, paper: str | None
+) -> None:
+    run = begun_run(recipe, tmp_path, 1)
+    (run.workspace.folder / KEYS).write_text(json.dumps({"method": method, "1 study": "hash"}))
+    card = carded(run, 1)
+    assert says in card
+    assert ("tailored learning" in card) == ("2310.13332" in card) == (method == "distillation")
+    assert f"- arxiv:{paper}\n" in card or paper is None
+    assert ("terms bind them" in card) == ("- distillation\n" in card) == (method not in ("answers", "star"))
+
+
+def test_the_method_of_an_older_versions_baseline_is_told_by_its_stages(recipe: Path, tmp_path: Path) -> None:
+    run = begun_run(recipe, tmp_path, 1)
+    assert method_of(run) == "distillation"
+    stages = ("1 exam", "1 feedback", "1 study")
+    for method, kept in (("untrained", 0), ("answers", 1), ("cot", 2), ("distillation", 3)):
+        noted = dict.fromkeys(("untrained", *stages[len(stages) - kept :]), "hash")
+        (run.workspace.folder / KEYS).write_text(json.dumps(noted))
+        assert method_of(run) == method
+    (run.round(1).folder / "rationalisation.jsonl").touch()
+    assert method_of(run) == "star"
+    place = tmp_path / "runs" / "cot-twice" / "seed-1"
+    place.parent.mkdir(parents=True)
+    run.workspace.folder.rename(place)
+    (tmp_path / "comparison.toml").write_text('[[rows]]\nname = "CoT, twice"\nmethod = "specializing"\n')
+    assert method_of(Run(Workspace(place), run.recipe)) == "specializing"
+
+
+def test_a_student_that_began_anew_was_taught_by_its_own_round_alone(recipe: Path, tmp_path: Path) -> None:
+    run = begun_run(recipe, tmp_path, 2)
+    for number in (1, 2):
+        write_exam(run, number, lambda place, _: place >= 4)
+    (run.workspace.folder / KEYS).write_text('{"method": "star"}')
+    assert "No teacher: teacher (4 rationales kept)." in carded(run, 2)
+
+
+def test_a_student_that_learned_answers_is_asked_for_them_as_it_was_in_its_test(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tutor_run(recipe, tmp_path, *SHORT, "prompt.count=1")
+    (run.workspace.folder / KEYS).write_text('{"method": "answers"}')
+    [question] = [replace(one, text=ASKED) for one in run.questions["test"][:1]]
+    run.questions["test"][:] = [question]
+    expected = evaluate_answers(run, 0)
+    assert expected["total"] == 1
+    [attempt] = [one for one in read_records(run.round(0).answers, Attempt) if one.question_id == question.id]
+    run.workspace.release()
+    write_model_card(run, 0, run.round(0).student)
+    monkeypatch.chdir(run.round(0).student)
+    capsys.readouterr()
+    exec(snippet_of(run.round(0).student / "README.md"), {})  # noqa: S102 - as above
+    said = capsys.readouterr().out
+    assert said.lstrip().startswith(attempt.text.removeprefix("Answer:").strip())
+
+
+def test_a_card_says_what_the_recipe_left_out(recipe: Path, tmp_path: Path) -> None:
+    run = begun_run(recipe, tmp_path, 1, "study.lambda=0", "teacher.feedback=false")
+    assert "triplet loss" not in carded(run, 1).partition("## How it was made")[0]
+    assert "a teacher wrote rationales for what it missed" in carded(run, 1)
 
 
 def test_what_models_and_users_wrote_stays_text(recipe: Path, tmp_path: Path, questions: Path) -> None:

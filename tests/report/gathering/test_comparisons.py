@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.report.made_runs import write_comparison
 from tutelage.comparisons.table import Cell, Table
-from tutelage.report.gathering.comparison_charts import POINTS, table_charts
+from tutelage.report.gathering.comparison_charts import POINTS, Chart, table_charts
 from tutelage.report.gathering.comparisons import find_comparisons, gather, runs_of
 
 METHODS = Table(
@@ -100,6 +101,50 @@ def test_what_is_not_there_yet_or_damaged_is_told(tmp_path: Path) -> None:
     assert [note["file"] for note in data["notes"]] == ["comparison.toml", "table.json"]
     assert [one.name for one in find_comparisons(tmp_path)] == ["begun", "damaged"]
     assert find_comparisons(begun) == [begun]
+
+
+def drawn(kind: str, columns: Sequence[str], *rows: Sequence[Any]) -> list[Chart]:
+    """A cell: its value, or (value, low, high)."""
+    cells = [
+        [{"value": one[0], "interval": one[1:]} if isinstance(one, tuple) else {"value": one} for one in row]
+        for row in rows
+    ]
+    return table_charts(kind, "T", [{"name": kind, "title": "T", "columns": columns, "rows": cells}])
+
+
+def test_a_transfer_is_drawn_by_student_and_task() -> None:
+    heading = ("row", "trained on", "seed", "round", "sums", "legs", "the paper's svamp")
+    rows = [("ours", "sums", "1", str(number), (5.0, 1.0, 9.0), (2.0, 0.0, 4.0), None) for number in (0, 1)]
+    [chart] = drawn("transfer", heading, *rows)
+    assert [(one["row"], one["whose"]) for one in chart["rows"]] == [
+        ("round 0", "sums"), ("round 0", "legs"), ("round 1", "sums"), ("round 1", "legs"),
+    ]  # fmt: skip
+    assert chart["rows"][1] == {"row": "round 0", "whose": "legs", "accuracy": 2.0, "low": 0.0, "high": 4.0}
+
+
+def test_distances_and_preferences_are_drawn_beside_the_papers() -> None:
+    heading = ("method", "seed", "distance", "preference", "the paper's svamp: distance")
+    distance, preference = drawn("reflection", heading, ("ours", "1", (5.0, 1.0, 9.0), (50.0, 40.0, 60.0), 7.5))
+    assert [(one["whose"], one["distance"], one["high"]) for one in distance["rows"]] == [
+        ("here", 5.0, 9.0), ("the paper's svamp: distance", 7.5, None),
+    ]  # fmt: skip
+    assert preference["rows"] == [{"row": "ours", "whose": "here", "preference": 50.0, "low": 40.0, "high": 60.0}]
+
+
+def test_a_judges_scores_are_drawn_by_round_with_their_deviations() -> None:
+    measures = ("{} answers", "score of {} ones", "deviation of {} ones", "unreadable of {} ones")
+    heading = ("row", "seed", "round", *(one.format(kind) for kind in ("right", "wrong") for one in measures))
+    one, other = drawn(
+        "judge", heading,
+        ("a", "1", "0", 0, None, None, 0, 9, 2.0, 0.5, 0), ("a", "1", "1", 1, 4.0, None, 0, 8, 2.5, 0.5, 0),
+        ("b", "1", "0", 0, None, None, 0, 9, 2.0, 0.5, 0),
+    )  # fmt: skip
+    assert one["rows"] == [
+        {"answers": "wrong answers", "round": "0", "score": 2.0, "low": 1.5, "high": 2.5},
+        {"answers": "right answers", "round": "1", "score": 4.0, "low": None, "high": None},
+        {"answers": "wrong answers", "round": "1", "score": 2.5, "low": 2.0, "high": 3.0},
+    ]
+    assert other["caption"] == "b, seed 1: the judge's scores, each with a deviation"
 
 
 def test_a_column_of_changes_is_no_accuracy_and_columns_have_their_names() -> None:

@@ -1,6 +1,7 @@
 """Table 6: what a judge, a large model, makes of right and of wrong answers, round by round.
 
-The scores are in each run's ledger and in its rounds' judgement.json: made again, the table asks nothing.
+What the judge was asked is in one ledger for all runs, COMPARISON/judge.sqlite, so that its caps hold for the whole
+table; its scores are in each round's judgement.json, too. Made again, the table asks nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from tutelage.comparisons.settings import ColumnSettings, ComparisonSettings
 from tutelage.comparisons.table import Cell, Table
 from tutelage.config import OpenAITeacherSettings, SampledTeacherSettings
 from tutelage.errors import RecipeError
+from tutelage.evaluation.cost import teacher_cost
 from tutelage.rounds.judge import judge_round, judge_settings
 from tutelage.rounds.run import open_run
+from tutelage.teacher.books.accounts import totals
+from tutelage.teacher.books.ledger import Ledger
 
 _ANSWERS = 50
 """Right ones and wrong ones of each round, at most."""
@@ -29,7 +33,7 @@ def analyse(compared: Compared, paper: Paper | None) -> Sequence[Table]:
     Raises: RecipeError if the comparison names no judge; TeacherError, BudgetError as the judge does.
     """
     judge = judge_of(compared.settings, compared.folder)
-    lines = []
+    lines, books = [], compared.folder / "judge.sqlite"
     for column in compared.settings.columns:
         for row in compared.settings.rows:
             theirs = _paper_rounds(compared, column, paper)
@@ -39,15 +43,15 @@ def analyse(compared: Compared, paper: Paper | None) -> Sequence[Table]:
                 run = open_run(result.folder, lock=False)
                 answered = [one.number for one in result.rounds if run.round(one.number).answers.is_file()]
                 for number in answered:
-                    found = judge_round(run, number, judge, _ANSWERS)
+                    found = judge_round(run, number, judge, _ANSWERS, books=books)
                     beside = _their_cells(theirs, number) if paper is not None else ()
                     lines.append((*who, Cell(str(number)), *_cells(found), *beside))
     heading = ["row", "seed", "round"]
     for kind in _KINDS:
-        heading += [f"{kind} answers", f"score of {kind} ones", "deviation", "unreadable"]
+        heading += [f"{kind} answers", *(f"{what} of {kind} ones" for what in ("score", "deviation", "unreadable"))]
     if paper is not None:
         heading += [f"the paper's {kind}: {what}" for kind in _KINDS for what in ("score", "deviation")]
-    return [Table("judge", compared.settings.title, tuple(heading), tuple(lines), _notes(judge))]
+    return [Table("judge", compared.settings.title, tuple(heading), tuple(lines), _notes(judge, books))]
 
 
 def judge_of(settings: ComparisonSettings, folder: Path) -> SampledTeacherSettings:
@@ -66,13 +70,22 @@ def judge_of(settings: ComparisonSettings, folder: Path) -> SampledTeacherSettin
     return judge
 
 
-def _notes(judge: SampledTeacherSettings) -> tuple[str, ...]:
+def _notes(judge: SampledTeacherSettings, books: Path) -> tuple[str, ...]:
     return (
         f"The judge is {judge.model}, at temperature 0; it sees question and answer, and neither the right answer nor "
         "the round. Scores go from 1 to 5; the deviation is over the answers.",
         f"Of each round's test answers up to {_ANSWERS} right and as many wrong ones, picked by rule. A score that "
         "cannot be read counts as unreadable, and in no mean.",
+        *([_cost_note(books)] if books.is_file() else []),
     )
+
+
+def _cost_note(books: Path) -> str:
+    with Ledger(books) as ledger:
+        spent = teacher_cost(totals(ledger, "judgement").values())
+    tokens = "an unknown number of" if spent.tokens is None else f"{spent.tokens:,}"
+    money = "an unknown sum" if spent.money is None else spent.money if float(spent.money) else "nothing"
+    return f"The judge was asked {spent.requests:,} times in all, for {tokens} tokens, and paid {money}."
 
 
 def _cells(found: Mapping[str, Any]) -> list[Cell]:

@@ -7,9 +7,11 @@ from typing import Any
 
 from huggingface_hub import DatasetCardData
 
+from tutelage.baselines import METHODS
 from tutelage.report.cards.markdown import escape, fence, table
+from tutelage.report.cards.methods import learning, method_of, tags
 from tutelage.report.cards.origins import base_of
-from tutelage.report.cards.parts import PAPER, data_text, recipe_text, teacher_text, terms_text
+from tutelage.report.cards.parts import data_text, recipe_text, teacher_text, terms_text
 from tutelage.rounds.lesson_data import LessonData, file_name, split_name
 from tutelage.rounds.run import Run
 from tutelage.tasks import TASKS, hub_id_of
@@ -47,7 +49,7 @@ def _head(run: Run, data: LessonData) -> DatasetCardData:
         pretty_name=f"{_task(run)}: lessons of a student",
         task_categories=["text-generation"],
         source_datasets=None if source is None else [source],
-        tags=["tutelage", "trl", "reasoning", "distillation", "arxiv:2310.13332"],
+        tags=["trl", *tags(run)],
         configs=configs,
     )
 
@@ -58,25 +60,24 @@ def _task(run: Run) -> str:
 
 
 def _body(run: Run, data: LessonData) -> str:
-    base = base_of(run.recipe.student)
+    base, told, asked = base_of(run.recipe.student), learning(run), METHODS[method_of(run)].asks
     rows = [[f"`{name}`", *(f"{rows.get(one, 0):,}" for one in data.rounds)] for name, rows in data.rows.items()]
     last = split_name(data.rounds[-1])
     code = f'from datasets import load_dataset\n\nlesson = load_dataset("FOLDER", "chat", split="{last}")'
     parts = [
         f"# {escape(_task(run))}: what {escape(base.name)} was taught",
-        f"Lessons of tailored learning ({PAPER}), made with Tutelage: a student tried questions, a teacher corrected "
-        "it, and the student studied the right rationales against its own mistakes.",
+        f"{told.lessons}, made with Tutelage for **{escape(base.name)}**. {told.learned}",
         table(("rows", *(f"`{split_name(one)}`" for one in data.rounds)), rows),
         _splits_text(run),
         fence(code, "python"),
         "\n".join(f"- **{name}**: {told}." for name, told in _COLUMNS.items()),
         f"All are in TRL's formats. `question_id` names the question in the run. {_form_text(run)}",
         "## Who taught",
-        teacher_text(run, data.rounds),
+        teacher_text(run, data.rounds, asked),
         "## The questions",
         f"{data_text(run)}\n\nOnly questions to learn from stand here; none of the test or of the held-out part does.",
         "## Licences and terms of use",
-        terms_text(run, base, "this data set"),
+        terms_text(run, base, "this data set", asked),
         "## How it was made",
         recipe_text(run),
     ]
@@ -84,7 +85,7 @@ def _body(run: Run, data: LessonData) -> str:
 
 
 def _splits_text(run: Run) -> str:
-    if run.recipe.rounds.data == "all rounds":
+    if run.recipe.rounds.data == "all rounds" and method_of(run) == "distillation":
         return (
             "A split is what the student studied in a round. Each holds the rationales of the rounds before, too, so "
             "the last one has them all."
@@ -95,6 +96,8 @@ def _splits_text(run: Run) -> str:
 def _form_text(run: Run) -> str:
     """What whoever trains on it should know of the texts."""
     long = "Samples that were longer than the student's context were not studied, and stand here all the same."
+    if method_of(run) == "specializing":
+        long = f"The student studied every other sample without the demonstrations. {long}"
     if run.recipe.prompt.chat:
         return f"The last two are conversational: the exported student's chat template writes the rest. {long}"
     return (

@@ -11,9 +11,11 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from tutelage.baselines import METHODS
 from tutelage.report.cards.markdown import escape, facts, table
+from tutelage.report.cards.methods import how, learning, method_of, tags
 from tutelage.report.cards.origins import Base, base_of
-from tutelage.report.cards.parts import PAPER, count, data_text, recipe_text, teacher_text, terms_text
+from tutelage.report.cards.parts import count, data_text, recipe_text, teacher_text, terms_text
 from tutelage.report.cards.snippets import snippet
 from tutelage.rounds.costs import Spent, gained, spent
 from tutelage.rounds.run import Run
@@ -56,7 +58,7 @@ def _head(subject: _Subject) -> ModelCardData:
         base_model=subject.base.hub_id,
         base_model_relation=("adapter" if subject.adapter else "finetune") if subject.base.hub_id else None,
         pipeline_tag="text-generation",
-        tags=["tutelage", "reasoning", "distillation", "arxiv:2310.13332", *(["lora"] if recipe.lora else [])],
+        tags=[*tags(subject.run), *(["lora"] if recipe.lora else [])],
         datasets=None if dataset is None else [dataset],
         eval_results=_result(subject, dataset),
     )
@@ -89,17 +91,17 @@ def _body(subject: _Subject, folder: Path) -> str:
         "## How well it does",
         _results(subject),
         "## Who taught it",
-        teacher_text(run, range(1, subject.number + 1)),
+        teacher_text(run, _rounds_of_lessons(subject), METHODS[method_of(run)].asks),
         "## What it learned from",
         data_text(run),
         "### Test questions in the training",
         _leakage(subject),
         "## How to use it",
-        snippet(run, folder, subject.adapter),
+        snippet(run, folder, subject.adapter, answers_alone=method_of(run) == "answers"),
         "## What it cost",
         _cost(spent(run), read_json(run.workspace.environment)),
         "## Licences and terms of use",
-        terms_text(run, subject.base, "this model"),
+        terms_text(run, subject.base, "this model", METHODS[method_of(run)].asks),
         "## What it was not tested for",
         "It was measured on the test questions above and on nothing else. Training on one task can cost others. Its "
         "reasoning may be wrong where its answer is right, and it has no safeguards beyond those of its base model.",
@@ -107,6 +109,12 @@ def _body(subject: _Subject, folder: Path) -> str:
         recipe_text(run),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _rounds_of_lessons(subject: _Subject) -> range:
+    """Whose lessons the student has studied: a method that begins anew each round leaves the last one's."""
+    last = subject.number
+    return range(max(1, last) if METHODS[method_of(subject.run)].restarts else 1, last + 1)
 
 
 def _introduction(subject: _Subject) -> str:
@@ -118,12 +126,8 @@ def _introduction(subject: _Subject) -> str:
     if subject.number == 0:
         return f"{base} before it learned anything: the untrained student of a run of Tutelage on {title}."
     what = "A LoRA adapter for" if subject.adapter else "The model"
-    played = count(subject.number, "round")
-    text = (
-        f"{what} {base}, which learned to reason on {title} in {played} of tailored learning ({PAPER}), with Tutelage. "
-        "In each round it tried the training questions, a teacher corrected it, and it studied the corrections: with a "
-        "language-model loss on the right rationales, and a triplet loss that tells these from its own mistakes."
-    )
+    learned = "answer" if method_of(run) == "answers" else "reason on"
+    text = f"{what} {base}, which learned to {learned} {title} {how(run, subject.number)}. {learning(run).learned}"
     if not run.workspace.outcome.is_file():
         return f"{text}\n\nThe run had not ended when this was written."
     outcome = read_json(run.workspace.outcome)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Literal
 
 from tutelage.config import Recipe
 from tutelage.recipes import recipe_from_table, recipe_to_toml
@@ -37,8 +37,8 @@ def count(number: int, one: str, more: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else more or one + 's'}"
 
 
-def teacher_text(run: Run, rounds: Iterable[int]) -> str:
-    """Who taught in these rounds, by the corrections that were kept."""
+def teacher_text(run: Run, rounds: Iterable[int], asked: bool) -> str:
+    """Who taught in these rounds, by the corrections that were kept. asked: whether by a teacher."""
     kept = [
         correction
         for number in rounds
@@ -47,9 +47,11 @@ def teacher_text(run: Run, rounds: Iterable[int]) -> str:
         if correction.verdict == "kept"
     ]
     if not kept:
-        return "No teacher has taught it anything."
+        return "No teacher has taught the student anything."
     names = Counter(_base_name(correction.teacher) for correction in kept)
     told = ", ".join(f"{escape(name)} ({count(number, 'rationale')} kept)" for name, number in names.items())
+    if not asked:
+        return f"No teacher: {told}. A rationale is kept only if its answer is right."
     tailored = sum(correction.mistake is not None for correction in kept)
     seen = "They were written for the question alone"
     if tailored:
@@ -79,8 +81,8 @@ def data_text(run: Run) -> str:
     )
 
 
-def terms_text(run: Run, base: Base, what: str) -> str:
-    """Whose licences and terms hold for `what`, and what its publisher has to check."""
+def terms_text(run: Run, base: Base, what: Literal["this model", "this data set"], asked: bool) -> str:
+    """Whose licences and terms hold for `what`, and what its publisher has to check. asked: whether a teacher was."""
     info, kind = TASKS[run.recipe.task.name], run.recipe.teacher.kind
     own = run.recipe.task.name == "own"
     licence = "not stated: check" if base.licence is None else f"{escape(base.licence)}, as its own files say"
@@ -89,9 +91,13 @@ def terms_text(run: Run, base: Base, what: str) -> str:
     rows = [
         ("Base model", f"{escape(base.name)}: {licence}"),
         ("Questions", TO_FILL_IN if own else escape(info.licence)),
-        ("Teacher's words", _TERMS[kind]),
+        ("Teacher's words", _TERMS[kind] if asked else "there are none; what the student wrote is its base model's"),
     ]
-    hint = "" if base.hub_id else " If the hub has the base model, name it there, too, as `base_model`."
+    hint = (
+        ""
+        if base.hub_id or what != "this model"
+        else " If the hub has the base model, name it there, too, as `base_model`."
+    )
     return (
         f"No licence is set here: choose one for {what} that all of these allow, and write it into the head of this "
         f"file.{hint}\n\n{facts(rows)}"

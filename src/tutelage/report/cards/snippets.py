@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tutelage.baselines.answers import answer_prompt
 from tutelage.prompts import question_text
-from tutelage.records import AnswerKind
+from tutelage.records import AnswerKind, Question
 from tutelage.report.cards.markdown import fence
 from tutelage.rounds.run import Run
 from tutelage.rounds.students import public_base
@@ -25,35 +26,51 @@ from transformers import {auto}AutoTokenizer, GenerationConfig
 place = "."  # this folder, or the name of its repository on the hub
 tokenizer = AutoTokenizer.from_pretrained(place)
 model = {model}.from_pretrained(place)
-question = {question}
-messages = [{{"role": "user", "content": question}}]
-inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+{asked}
 settings = GenerationConfig.from_pretrained(place, max_new_tokens={tokens}, do_sample=False)
 output = model.generate(**inputs, generation_config=settings)
 print(tokenizer.decode(output[0]{new}, skip_special_tokens=True))
 """
+_ASKED = """\
+question = {question}
+messages = [{{"role": "user", "content": question}}]
+inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)"""
+_ASKED_FOR_ANSWER = """\
+prompt = {prompt}
+inputs = tokenizer(prompt, return_tensors="pt")"""
+
+_PROMPT = (
+    "The chat template is the very prompt of its training and test, demonstrations included: give it the question "
+    'alone, as the user\'s message. It answers with its reasoning and a last line "Answer: ...".'
+)
+_NO_REASONING = (
+    "This is the very prompt of its training and test, in which the first line that it writes is its answer. The chat "
+    "template beside it asks for a reasoning that it never learned: leave that alone."
+)
 
 
-def snippet(run: Run, folder: Path, adapter: bool) -> str:
-    """The code, and what to know of it. folder: with the student's files."""
+def snippet(run: Run, folder: Path, adapter: bool, answers_alone: bool = False) -> str:
+    """The code, and what to know of it. folder: with the student's files. answers_alone: that it learned to give."""
     encoder = "decoder_start_token_id" in read_json(folder / "generation_config.json")
     auto = "AutoModelForSeq2SeqLM" if encoder else "AutoModelForCausalLM"
     peft = auto.replace("AutoModel", "AutoPeftModel") if adapter else ""
     kind = next(iter(run.questions["test"])).kind
     text, choices = _EXAMPLES[kind]
-    asked = question_text(text, choices).removeprefix(question_text(""))
+    if answers_alone:
+        prompt = answer_prompt(Question("asked", text, "", kind, choices), run.demonstrations)
+        asked = _ASKED_FOR_ANSWER.format(prompt=json.dumps(prompt, ensure_ascii=False))
+    else:
+        question = question_text(text, choices).removeprefix(question_text(""))
+        asked = _ASKED.format(question=json.dumps(question))
     code = _CODE.format(
         auto="" if adapter else f"{auto}, ",
         peft=f"from peft import {peft}\n" if adapter else "",
         model=peft or auto,
-        question=json.dumps(asked),
+        asked=asked,
         tokens=run.recipe.evaluation.max_new_tokens,
         new="" if encoder else '[inputs["input_ids"].shape[1] :]',
     )
-    said = (
-        "The chat template is the very prompt of its training and test, demonstrations included: give it the question "
-        'alone, as the user\'s message. It answers with its reasoning and a last line "Answer: ...".'
-    )
+    said = _NO_REASONING if answers_alone else _PROMPT
     return f"{fence(code, 'python')}\n\n{said}" + (f"\n\n{_base_text(run)}" if adapter else "")
 
 

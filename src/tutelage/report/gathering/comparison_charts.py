@@ -73,9 +73,9 @@ def _cells(table: Table) -> list[dict[str, Mapping[str, Any]]]:
     return [dict(zip(table["columns"], row, strict=False)) for row in table["rows"]]
 
 
-def _of_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
+def _of_cell(cell: Mapping[str, Any], measure: str = "accuracy") -> dict[str, Any]:
     low, high = cell.get("interval") or (None, None)
-    return {"accuracy": cell.get("value"), "low": low, "high": high}
+    return {measure: cell.get("value"), "low": low, "high": high}
 
 
 def _by_lambda(table: Table) -> Iterator[Chart]:
@@ -133,13 +133,66 @@ def _thinned(curve: Sequence[Any]) -> Sequence[Any]:
 
 
 def _points(table: Table) -> Iterator[Chart]:
-    """Figure 4: the hidden states of right and wrong solutions, a picture a student."""
+    """Table 4's measures, and Figure 4: the hidden states of right and wrong solutions, a picture a student."""
     if table["name"] != "points":
+        yield from _measures(table)
         return
     for (row, column, seed), points in groupby(values(table), lambda one: (one["row"], one["column"], one["seed"])):
         name = ", ".join(part for part in (row, column, f"seed {seed}") if part)
         rows = [{"question": one["question"], "label": one["solution"], "x": one["x"], "y": one["y"]} for one in points]
         yield _chart("states", rows, f"{name}: hidden states in two dimensions (t-SNE)", f"states-{name}")
+
+
+def _measures(table: Table) -> Iterator[Chart]:
+    several = len({one["seed"] for one in values(table)}) > 1
+    for measure in ("distance", "preference"):
+        columns = {"here": measure, **{name: name for name in _papers(table) if name.endswith(f": {measure}")}}
+        rows = [
+            {"row": _named(one["method"], one["seed"] if several else None), "whose": whose, **_of_cell(cell, measure)}
+            for one in _cells(table)
+            for whose, column in columns.items()
+            if (cell := one[column]).get("value") is not None
+        ]
+        caption = _captioned(table, f"{measure}, with bootstrap 95 % intervals")
+        yield _chart(measure, rows, caption, f"{table['name']}-{measure}")
+
+
+def _named(name: Mapping[str, Any], seed: Mapping[str, Any] | None) -> str:
+    return str(name.get("value")) + ("" if seed is None else f", seed {seed.get('value')}")
+
+
+def _by_task(table: Table) -> Iterator[Chart]:
+    """Table 11: a line a student, a colour a task of the test."""
+    cells = _cells(table)
+    whole = ("row", "trained on", "seed", "round")
+    apart = [name for name in whole if len({one[name].get("value") for one in cells}) > 1]
+    rows = [
+        {"row": ", ".join(_part(name, one[name].get("value")) for name in apart), "whose": task, **_of_cell(cell)}
+        for one in cells
+        for task, cell in one.items()
+        if task not in whole and cell.get("value") is not None
+    ]
+    caption = _captioned(table, "accuracy on each task by student, with 95 % intervals")
+    yield _chart("rows", rows, caption, f"{table['name']}-accuracy")
+
+
+def _part(name: str, value: object) -> str:
+    return f"{name} {value}" if name in ("seed", "round") else str(value)
+
+
+def _scores(table: Table) -> Iterator[Chart]:
+    """Table 6: a picture a run. The deviation stands behind the score, whatever it is called."""
+    places = {kind: table["columns"].index(f"score of {kind} ones") for kind in ("right", "wrong")}
+    for name, lines in groupby(table["rows"], lambda row: ", seed ".join(str(cell.get("value")) for cell in row[:2])):
+        rows = []
+        for cells in lines:
+            for kind, place in places.items():
+                score, off = (cell.get("value") for cell in cells[place : place + 2])
+                if score is not None:
+                    low, high = (None, None) if off is None else (score - off, score + off)
+                    told = {"answers": f"{kind} answers", "round": cells[2].get("value"), "score": score}
+                    rows.append({**told, "low": low, "high": high})
+        yield _chart("scores", rows, f"{name}: the judge's scores, each with a deviation", f"scores-{name}")
 
 
 def _by_row(table: Table) -> Iterator[Chart]:
@@ -186,4 +239,6 @@ _DRAWN: Mapping[str, Callable[[Table], Iterable[Chart]]] = {
     "students": _by_row,
     "feedback": _by_row,
     "rounds": _by_round,
+    "transfer": _by_task,
+    "judge": _scores,
 }

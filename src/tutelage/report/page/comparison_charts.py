@@ -89,31 +89,44 @@ LAMBDA_LOSS: Spec = {
 BY_ROUND: Spec = _with_interval(_ROUND, _PERCENT, "row", line=True, xOffset=_beside("row"))
 """Accuracy in percent by round (Table 5). Rows: row, round, accuracy, low, high."""
 
-ROWS: Spec = {
-    "height": {"step": 20},
-    "encoding": {
-        "y": {
-            "field": "row",
-            "type": "nominal",
-            "sort": None,
-            "title": None,
-            "axis": {"labelLimit": 170, "grid": True},
+SCORES: Spec = _with_interval(
+    _ROUND,
+    {**_number("score", "mean score"), "scale": {"domain": [1, 5], "clamp": True}},
+    "answers",
+    line=True,
+    xOffset=_beside("answers"),
+)
+"""A judge's scores by round (Table 6). Rows: answers, round, score, and low and high, a deviation from it."""
+
+
+def _rows(x: Mapping[str, Any]) -> Spec:
+    """A line a row, with the intervals."""
+    along = {"field": "row", "type": "nominal", "sort": None, "title": None}
+    return {
+        "height": {"step": 20},
+        "encoding": {
+            "y": {**along, "axis": {"labelLimit": 170, "grid": True}},
+            "yOffset": {"field": "whose", "type": "nominal", "sort": None},
         },
-        "yOffset": {"field": "whose", "type": "nominal", "sort": None},
-    },
-    "layer": [
-        {
-            "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.5},
-            "encoding": {"x": {**_PERCENT, "field": "low"}, "x2": {"field": "high"}, "color": _unnamed("whose")},
-        },
-        {
-            "mark": {"type": "point", "size": 70, "filled": True, "opacity": 1},
-            "encoding": {"x": _PERCENT, **_by("whose"), "tooltip": _tip("row", "whose", "accuracy")},
-        },
-    ],
-    "resolve": _APART,
-}
-"""Accuracy in percent, a line a row (Tables 1, 3 and 7). Rows: row, whose, accuracy, low, high."""
+        "layer": [
+            {
+                "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.5},
+                "encoding": {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "color": _unnamed("whose")},
+            },
+            {
+                "mark": {"type": "point", "size": 70, "filled": True, "opacity": 1},
+                "encoding": {"x": x, **_by("whose"), "tooltip": _tip("row", "whose", str(x["field"]))},
+            },
+        ],
+        "resolve": _APART,
+    }
+
+
+ROWS: Spec = _rows(_PERCENT)
+"""Accuracy in percent (Tables 1, 3, 7 and 11). Rows: row, whose, accuracy, low, high."""
+DISTANCE: Spec = _rows(_number("distance", "distance of right and wrong"))
+PREFERENCE: Spec = _rows(_number("preference", "preference, %"))
+"""Of Table 4. Rows: as above."""
 
 SPECS: Mapping[str, Spec] = {
     "runs": RUNS,
@@ -123,5 +136,8 @@ SPECS: Mapping[str, Spec] = {
     "lambda-loss": LAMBDA_LOSS,
     "by-round": BY_ROUND,
     "rows": ROWS,
+    "scores": SCORES,
+    "distance": DISTANCE,
+    "preference": PREFERENCE,
 }
 """By the name that the page's scripts know them by."""

@@ -6,6 +6,7 @@ Nothing here waits: who asks (recorder.py) does.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from tutelage.config import BudgetSettings
 from tutelage.errors import BudgetError
@@ -13,6 +14,9 @@ from tutelage.teacher.books.prices import Prices, exact_money, to_pico
 
 REACHED = "The teacher's budget is reached."
 """What is said at a cap before `Budget.reached` says it whole, when all that was in flight has ended."""
+
+Whose = Literal["teacher", "judge"]
+"""Whose caps they are: a recipe's teacher's, or those of a comparison's judge, in the comparison's file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,12 @@ class Spent:
     cost: int = 0
 
 
+_HOW: dict[Whose, str] = {
+    "teacher": "`tutelage resume RUN {key}=MORE`",
+    "judge": "give {key} more in the comparison's file, and call `tutelage compare` again",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Left:
     """What the caps leave, money in 10⁻¹². None: no cap. Never below 0."""
@@ -37,22 +47,23 @@ class Left:
 
 
 class Budget:
-    """Holds the caps of one run, whatever is in flight.
+    """Holds the caps of one run, or of a comparison's judge, whatever is in flight.
 
     What is spent and what is reserved stay together within each cap, as long as no call comes to more than was
     reserved for it; if one does, it counts as it is, and nothing more is let out.
 
-    spent: by this run until now, from its ledger. prices: None where they are unknown.
+    spent: until now, by the ledger. prices: None where they are unknown. whose: for messages.
     Raises: BudgetError for a cap on money without prices.
     """
 
-    def __init__(self, caps: BudgetSettings, spent: Spent, prices: Prices | None) -> None:
+    def __init__(self, caps: BudgetSettings, spent: Spent, prices: Prices | None, whose: Whose = "teacher") -> None:
         if caps.money is not None and prices is None:
             raise BudgetError(
-                f"There is a cap on money, teacher.budget.money = {caps.money}, but the teacher's prices are unknown, "
-                "so that nothing could keep it. Give teacher.price.input and teacher.price.output, for a million "
-                "tokens in the cap's money; or cap teacher.budget.tokens instead."
+                f"There is a cap on money, {whose}.budget.money = {caps.money}, but the {whose}'s prices are unknown, "
+                f"so that nothing could keep it. Give {whose}.price.input and {whose}.price.output, for a million "
+                f"tokens in the cap's money; or cap {whose}.budget.tokens instead."
             )
+        self._whose = whose
         self._caps = Left(caps.requests, caps.tokens, None if caps.money is None else to_pico(caps.money))
         self._spent = spent
         self._reserved_tokens = 0
@@ -117,12 +128,12 @@ class Budget:
         if self._refused is None:
             return f"{REACHED} {had}"
         name, cap, used, more = self._refused
-        key = f"teacher.budget.{name}"
+        key = f"{self._whose}.budget.{name}"
         written = exact_money if name == "money" else "{:,}".format
         return (
-            f"The teacher's budget is reached: {key} is {written(cap)}, of which {written(used)} is used (what may "
-            f"have been paid counts, too), and the next call may come to {written(more)}. {had} "
-            f"Raise the cap to go on: `tutelage resume RUN {key}=MORE`."
+            f"The {self._whose}'s budget is reached: {key} is {written(cap)}, of which {written(used)} is used (what "
+            f"may have been paid counts, too), and the next call may come to {written(more)}. {had} "
+            f"Raise the cap to go on: {_HOW[self._whose].format(key=key)}."
         )
 
     def _release(self, tokens: int, cost: int | None) -> None:
