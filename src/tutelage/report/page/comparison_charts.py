@@ -112,6 +112,8 @@ ROWS: Spec = {
         },
     ],
     "resolve": _APART,
+    # A row without an interval keeps its place and its colour: each layer has all of them on its scales.
+    "config": {"mark": {"invalid": "break-paths-show-domains"}},
 }
 """Accuracy in percent, a line a row (Tables 1, 3 and 7). Rows: row, whose, accuracy, low, high."""
 
