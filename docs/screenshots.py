@@ -42,7 +42,7 @@ def main() -> None:
 def _pages(browser: Browser, address: str) -> list[tuple[str, Page]]:
     """By the name of its image, each page as it is to be seen."""
     return [
-        ("report-overview", _opened(browser, address, height=1010)),
+        ("report-overview", _opened(browser, address, height=985)),
         ("report-questions", _questions(browser, address)),
         ("report-story", _story(browser, address)),
         ("report-phone", _opened(browser, address, 360, 800, "light")),
