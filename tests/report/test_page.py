@@ -80,7 +80,7 @@ def test_the_numbers_are_those_of_the_files(folder: Path, browser_page: Page) ->
     scores = [read_json(folder / f"round-{number}" / "evaluation.json") for number in (0, 1, 2)]
     verdict = page.locator(".verdict").text_content() or ""
     assert verdict.startswith(f"It worked: test accuracy rose from {percent(scores[0]['accuracy'])}")
-    assert "McNemar p < 0.001" in verdict
+    assert "McNemar test p < 0.001" in verdict
     heading, *rows = cells(page, "Each round's student")
     for number, (row, score) in enumerate(zip(rows, scores, strict=True)):
         shown = dict(zip(heading, row, strict=True))
@@ -109,8 +109,8 @@ def test_the_studies_and_their_times(folder: Path, browser_page: Page) -> None:
     assert dict(zip(heading, first, strict=True))["learning rate"] == "0.002"
     shown = dict(zip(heading, second, strict=True))
     assert (shown["λ"], shown["learning rate"], shown["LM loss"], shown["steps"]) == ("0.5", "0.0005", "0.698", "700")
-    heading, zeroth, *_ = cells(page, "Seconds")
-    assert dict(zip(heading, zeroth, strict=True))["evaluation"] == "1.250"
+    heading, zeroth, *_ = cells(page, "How long each stage took")
+    assert dict(zip(heading, zeroth, strict=True))["evaluation"] == "1.2\u00a0s"
     assert "500 of 700 steps of round 1" in (page.locator("#section-rounds").text_content() or "")
     columns = page.evaluate("tutelage.data('rounds').rounds[1].training.columns")
     assert (columns["step"][0], columns["step"][-1], len(columns["step"])) == (1, 700, 500)
@@ -239,7 +239,7 @@ def test_new_data_leaves_the_reader_where_he_is(folder: Path, browser_page: Page
     changed = page.evaluate(
         """() => {
             const overview = structuredClone(tutelage.data("overview"));
-            overview.verdict.sentence = "It goes on.";
+            overview.verdict = {outcome: "gain", sentence: "It goes on.", tested: ""};
             const rounds = structuredClone(tutelage.data("rounds"));
             rounds.lambda = 0.25;
             return tutelage.refresh({overview, rounds, inside: tutelage.data("inside")});
@@ -273,3 +273,22 @@ def test_addresses_lead_to_sections_and_to_views_and_back(folder: Path, browser_
     page.keyboard.press("Tab")
     page.get_by_role("link", name="Inside the student").press("Enter")
     assert page.evaluate("document.activeElement.id") == "heading-inside"
+
+
+def test_paper_is_white_though_dark_was_chosen_and_what_cannot_be_pressed_is_left_out(
+    folder: Path, browser_page: Page
+) -> None:
+    page = opened(browser_page, folder / "report.html")
+    page.click("#theme")
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.locator("button:visible").count() == 0
+
+
+def test_the_words_of_the_rounds_are_explained(folder: Path, browser_page: Page) -> None:
+    page = opened(browser_page, folder / "report.html")
+    heading = [one.strip() for one in cells(page, "Each round's student")[0]]
+    page.get_by_text("What these words mean").click()
+    explained = page.locator("dl.words dt").all_text_contents()
+    words = {word for one in explained for word in one.split(", ")}
+    assert set(heading) - {"round", "test accuracy", "95 % interval"} <= words

@@ -73,7 +73,7 @@ def test_a_filter_shows_those_questions_and_counts_the_other_choices(table: Page
 
 def test_a_share_is_told_by_sign_and_word(table: Page) -> None:
     cells = row(table, TURNING).locator("td.q-share").all_text_contents()
-    assert cells[1:] == ["✗ wrong, 0 of 2", "✓ right, 2 of 2", "–not asked"]
+    assert cells == ["✗ wrong, 0 of 2", "✓ right, 2 of 2", "–not asked"]
 
 
 def test_all_words_of_a_search_must_be_there_in_the_stories_if_asked_for(table: Page) -> None:
@@ -196,6 +196,16 @@ def test_a_long_question_is_cut_in_the_table_and_whole_in_its_story(table: Page,
     expect(table.locator(".q-text")).to_have_text(LONG)
 
 
+def test_no_question_is_cut_without_a_sign_and_a_phone_shows_the_results(table: Page) -> None:
+    cut = "nodes => nodes.filter(one => one.scrollWidth > one.clientWidth + 1).length"
+    assert table.eval_on_selector_all(f"{ROWS} .q-open", cut) == 0
+    table.set_viewport_size({"width": 360, "height": 740})
+    assert table.eval_on_selector_all(f"{ROWS} .q-open", cut) == 0
+    first = row(table, TURNING).locator("td.q-share").first.bounding_box()
+    assert first is not None
+    assert first["x"] + first["width"] < 360
+
+
 def test_next_and_previous_stay_within_the_filter(table: Page) -> None:
     table.select_option("#q-status", "teacher-failed-1")
     table.locator(f"{ROWS} a").first.click()
@@ -277,7 +287,7 @@ def test_new_data_of_a_run_that_goes_on_leave_the_reader_alone(table: Page) -> N
     }""")
     expect(table.locator(SUMMARY)).to_have_text("1 of 6 questions")
     expect(table.locator("#q-search")).to_be_focused()
-    assert row(table, TURNING).locator("td.q-share").all_text_contents()[2] == "✗ wrong, 1 of 2"
+    assert row(table, TURNING).locator("td.q-share").all_text_contents()[1] == "✗ wrong, 1 of 2"
     table.locator(f"{ROWS} a").click()
     table.locator("[data-key=prompt-1] summary").click()
     table.evaluate("""async () => {

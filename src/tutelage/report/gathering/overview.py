@@ -99,25 +99,26 @@ def verdict(
             f"No gain{so_far}: on the held-out questions {what} than the untrained student, whose test accuracy is "
             f"{untrained:.1%}.",
         )
-    course = (
-        f"test accuracy {_moved(untrained, reached)} from {untrained:.1%} untrained to {reached:.1%} in round {kept}"
-    )
+    moved = f"test accuracy {_moved(untrained, reached)}"
+    course = f"{moved} from {untrained:.1%} (untrained) to {reached:.1%} in round {kept}"
     if paired is None:
         return _verdict(
             "unknown", f"Not tested: {course}, but the answers to test the difference on are not all there."
         )
     low, high = paired.interval
-    tested = f"{course} (difference {_points(paired.difference)} points, 95% interval {_points(low)} to "
-    tested += f"{_points(high)}, McNemar {_p_value(paired.p_value)})."
+    tested = f"Difference {_points(paired.difference)} points, 95% interval {_points(low)} to {_points(high)}; "
+    tested += f"exact McNemar test {_p_value(paired.p_value)}."
     if is_gain(paired):
-        return _verdict("gain", f"It worked{so_far}: {tested}")
+        return _verdict("gain", f"It worked{so_far}: {course}.", tested)
     if paired.p_value <= 0.05:
-        return _verdict("loss", f"It got worse{so_far}: {tested}")
-    return _verdict("no gain", f"No gain that the data support{so_far}: {tested}")
+        return _verdict("loss", f"It got worse{so_far}: {course}.", tested)
+    return _verdict("no gain", f"No gain that the data support{so_far}: {course}.", tested)
 
 
-def _verdict(outcome: str, sentence: str) -> dict[str, str]:
-    return {"outcome": outcome, "sentence": sentence.replace("%", "\u00a0%")}
+def _verdict(outcome: str, sentence: str, tested: str = "") -> dict[str, str]:
+    """sentence: for all; tested: the numbers behind it, for who wants them."""
+    said = {"outcome": outcome, "sentence": sentence, "tested": tested}
+    return {name: text.replace("%", "\u00a0%") for name, text in said.items()}
 
 
 def _moved(before: float, after: float) -> str:

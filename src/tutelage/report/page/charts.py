@@ -104,7 +104,7 @@ ACCURACY_AND_TEACHER: Spec = {
 """The same with the teacher as the line to reach; rows as above."""
 
 
-def _curve(title: str, scale: Mapping[str, Any], number_format: str = "~g") -> Spec:
+def _curve(title: str, scale: Mapping[str, Any]) -> Spec:
     return {
         "height": 190,
         "mark": {"type": "line", "strokeWidth": 1.75, "interpolate": "linear"},
@@ -114,7 +114,7 @@ def _curve(title: str, scale: Mapping[str, Any], number_format: str = "~g") -> S
                 "field": "value",
                 "type": "quantitative",
                 "title": title,
-                "axis": {"format": number_format},
+                "axis": {"format": "~r"},  # 40 and 0.0002, never 4e+1
                 "scale": dict(scale),
             },
             "color": {
@@ -131,7 +131,7 @@ def _curve(title: str, scale: Mapping[str, Any], number_format: str = "~g") -> S
 
 LOSS: Spec = _curve("loss", {"zero": True})
 """One part of the loss over the steps, a line a round. Rows: of (the line's name), step, value."""
-SMALL_CURVE: Spec = {**_curve("", {"zero": True}, "~g"), "height": 120}
+SMALL_CURVE: Spec = {**_curve("", {"zero": True}), "height": 120}
 """Gradient norm or learning rate over the steps; rows as above."""
 
 VERDICTS: Spec = {

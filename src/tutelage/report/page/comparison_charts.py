@@ -119,6 +119,8 @@ def _rows(x: Mapping[str, Any]) -> Spec:
             },
         ],
         "resolve": _APART,
+        # A row without an interval keeps its place and its colour: each layer has all of them on its scales.
+        "config": {"mark": {"invalid": "break-paths-show-domains"}},
     }
 
 

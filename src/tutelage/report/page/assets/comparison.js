@@ -48,7 +48,12 @@
     return run.kept === 0 ? "untrained" : `round\u00a0${run.kept ?? "?"}`;
   }
 
-  const more = (...parts) => el("div", {class: "between"}, parts.filter(Boolean).join(" "));
+  const LONG = 28; // letters: a sentence, which would push the columns behind it out of sight
+
+  function more(...parts) {
+    const text = parts.filter(Boolean).join(" ");
+    return el("div", {class: text.length > LONG ? "between long" : "between"}, text);
+  }
 
   function accuracy(score) {
     return score ? [format.percent(score.accuracy), more(`(${format.interval(score.interval)})`)] : tutelage.NOTHING;

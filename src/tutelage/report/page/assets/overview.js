@@ -62,7 +62,7 @@
     const where = found.stands;
     if (where.state === "finished") {
       const outcome = found.outcome || {};
-      return ["finished", `after round ${where.round ?? "?"}: ${outcome.reason || "no reason is told"}`];
+      return ["finished", `after round ${where.round ?? "?"} (${outcome.reason || "no reason is told"})`];
     }
     if (where.round === null) return ["just begun"];
     return ["not finished", `It was last in round ${where.round}, ${where.stage}.`];
@@ -143,7 +143,7 @@
   function render(container, found) {
     const note = missing(tutelage.data("about") || {});
     if (note) container.append(note);
-    container.append(el("p", {class: `verdict ${found.verdict.outcome.replace(" ", "-")}`}, found.verdict.sentence), setting(found.facts));
+    container.append(el("p", {class: `verdict ${found.verdict.outcome.replace(" ", "-")}`}, found.verdict.sentence, found.verdict.tested ? " " : null, found.verdict.tested ? el("span", {class: "under"}, found.verdict.tested) : null), setting(found.facts));
     if (found.accuracy.length) {
       chart(container, hasTeacher(found) ? "accuracy_and_teacher" : "accuracy", {rows: accuracyRows(found), file: "accuracy", columns: COLUMNS,
         caption: "Accuracy by round, with 95 % intervals on the test",

@@ -105,6 +105,7 @@
   function lessonEntry(number, taught) {
     const roles = (one) => ["anchor", "positive", "negative"].filter((role) => one[role]).map((role) => `${role} ${times(one[role])}`).join(", ");
     return el("li", {class: "q-entry", "data-key": `lesson-${number}`}, el("h3", {}, `Lesson of round ${number}`),
+      taught.lesson.some((one) => one.negative) ? el("p", {class: "muted small"}, "The student studies each anchor, and draws it towards its positive and away from its negative, a mistake of its own.") : null,
       taught.lesson.length
         ? el("ul", {class: "q-list"}, taught.lesson.map((one) => el("li", {class: one.negative ? "q-item q-bad" : "q-item q-good"},
           el("p", {class: "q-what"}, badge(!one.negative, one.negative ? "to keep away from" : "to learn"), `: ${roles(one)}`), said(one.text))))

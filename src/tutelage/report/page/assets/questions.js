@@ -184,7 +184,7 @@
 
   function columns() {
     const asked = index.students.map((number) => [`student-${number}`, student(number)]);
-    return [["question", "question"], ["split", "split"], ...asked, ["gold", "right answer"], ["last", "last answer"]];
+    return [["question", "question"], ...asked, ["gold", "right answer"], ["last", "last answer"], ["split", "split"]]; // on a phone the first few show
   }
 
   function drawHead(query) {
@@ -206,10 +206,10 @@
       el("th", {scope: "row"},
         el("a", {href: toQuestion(row), class: "q-open", dir: "auto"}, visible(row.text) || "(no text)"),
         el("div", {class: "muted small"}, words(row.id))),
-      el("td", {class: "q-share"}, SPLITS[row.split]),
       row.shares.map((share) => el("td", {class: "q-share"}, shareBadge(share))),
       el("td", {class: "q-answer"}, words(row.gold)),
-      el("td", {class: "q-answer"}, row.last === null ? el("span", {class: "muted"}, "none") : words(row.last)));
+      el("td", {class: "q-answer"}, row.last === null ? el("span", {class: "muted"}, "none") : words(row.last)),
+      el("td", {class: "q-split"}, SPLITS[row.split]));
   }
 
   function shareBadge(share) {

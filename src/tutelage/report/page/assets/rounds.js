@@ -75,7 +75,7 @@
     const rows = rounds.map((one) => ({...one.seconds, round: name(one), class_: one.kept ? "kept" : null}));
     const cut = rounds.reduce((sum, one) => sum + one.interrupted, 0);
     return [
-      table({caption: "Seconds of each stage", rows, columns: [{key: "round", label: "round", heading: true}, ...stages.map((stage) => number(stage, stage, (value) => format.number(value)))]}),
+      table({caption: "How long each stage took", rows, columns: [{key: "round", label: "round", heading: true}, ...stages.map((stage) => number(stage, stage, format.seconds))]}),
       cut ? el("p", {class: "muted small"}, `${cut} stages were begun and never ended, or have not ended yet; their seconds are not in it.`) : null,
     ].filter(Boolean);
   }
@@ -119,8 +119,27 @@
     chart(container, "verdicts", {rows, file: "replies", height: 26 * rows.length + 14, label: `Replies of the teacher by what became of them. ${words}`});
   }
 
+  /* What the tables take for granted, for who sees them for the first time. */
+  const WORDS = [
+    ["held out", "accuracy on training questions that were kept back from study. It decides which round is kept and when to stop."],
+    ["exam wrong", "the share of the student's attempts at training questions, before the round's study, that were wrong or gave no answer."],
+    ["mistakes", "the different wrong attempts among these."],
+    ["requests", "questions that the teacher was asked to explain. In round 1 it is asked all of them, later those with mistakes."],
+    ["successes", "requests with at least one reply that was right and kept."],
+    ["rationales", "the teacher's worked solutions that were kept for study."],
+    ["tokens, money", "what the teacher read and wrote in the round, and what that cost."],
+    ["samples, triplets", "what was studied; a triplet is a right solution with another right one and a mistake of the student's own."],
+    ["LM loss, triplet loss", "how unlikely the student finds the right solutions, and how badly it tells right from wrong; lower is better."],
+    ["λ", "the weight of the triplet loss beside the LM loss."],
+  ];
+
+  function glossary() {
+    return el("details", {"data-key": "words"}, el("summary", {}, "What these words mean"),
+      el("dl", {class: "words"}, WORDS.flatMap(([word, meaning]) => [el("dt", {}, word), el("dd", {}, meaning)])));
+  }
+
   function render(container, found) {
-    container.append(table({caption: "Each round's student after its study, and what went into it", rows: found.rounds.map(line), columns: COURSE}));
+    container.append(table({caption: "Each round's student after its study, and what went into it", rows: found.rounds.map(line), columns: COURSE}), glossary());
     verdicts(container, found.rounds);
     curves(container, found.rounds);
     const later = found.rounds.filter((one) => one.summary);
