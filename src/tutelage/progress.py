@@ -83,9 +83,12 @@ def say(text: str) -> None:
     console.print(plain(text), markup=False)
 
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def plain(text: str) -> str:
-    """A text for a terminal that it cannot steer: control characters other than line ends and tabs as "\\x1b"."""
+    """A text for a terminal that it cannot steer: control characters other than line ends and tabs as "\\x1b".
+
+    So is half a surrogate pair, which stands for what is no UTF-8 in the name of a file, and cannot be printed.
+    """
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text.replace("\r\n", "\n"))

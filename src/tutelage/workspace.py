@@ -209,7 +209,9 @@ def flush_folder(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file atomically, as UTF-8."""
+    """Writes a text file atomically, as UTF-8. Raises: as `write_atomically`; WorkspaceError if `path` is a folder."""
+    if path.is_dir():  # which would be replaced, with all that is in it
+        raise WorkspaceError(f"{path} is a folder. Name a file in it, or another place.")
     write_atomically(path, lambda partial: _write_text(partial, text))
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
+import sqlite3
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,7 +19,8 @@ from tutelage.errors import WorkspaceError
 from tutelage.report.gathering.run import gather_run
 from tutelage.report.page.page import to_page_json
 from tutelage.report.reading import Reading
-from tutelage.report.write import check_run
+from tutelage.report.standing import cost_text
+from tutelage.report.write import check_run, write_report
 
 FILES = (
     *("recipe.toml", "environment.json", "questions.jsonl", "split.json", "demonstrations.json", "leakage.json"),
@@ -146,3 +151,86 @@ def test_reading_makes_no_ledger_and_takes_no_other_folder_for_a_run(tmp_path: P
         check_run(tmp_path)
     with pytest.raises(WorkspaceError, match="is not there"):
         check_run(tmp_path / "nowhere")
+
+
+def test_a_run_that_was_taken_up_for_more_rounds_goes_on_and_lacks_nothing(whole: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(whole, tmp_path / "run")
+    (folder / "round-3").mkdir()
+    with (folder / "journal.jsonl").open("a") as journal:
+        journal.write('{"event": "begin", "round": 3, "stage": "exam"}\n{"event": "e')
+    sections = gather_run(folder)
+    overview = sections["overview"].data
+    assert sections["about"].data["missing"] == []
+    assert overview["stands"] == {"state": "unfinished", "round": 3, "stage": "exam"}
+    assert overview["verdict"]["sentence"].startswith("It worked so far")
+    assert not overview["cost"]["ended"]
+
+
+def test_a_ledger_is_read_as_it_is_and_stays_so(whole: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(whole, tmp_path / "run")
+    path = folder / "teacher.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as earlier:
+        earlier.executescript("ALTER TABLE calls DROP COLUMN kind; PRAGMA user_version = 2;")
+    before = path.read_bytes()
+    assert set(Reading(folder).totals()) == {1, 2}
+    assert gather_run(folder)["about"].data["missing"] == []
+    assert path.read_bytes() == before
+    assert not [one for one in folder.iterdir() if one.name.startswith("teacher.sqlite-")]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
+def test_a_folder_of_somebody_else_is_read_as_far_as_it_may_be(whole: Path) -> None:
+    with tempfile.TemporaryDirectory() as place:  # not in pytest's, which nobody else may look into
+        Path(place).chmod(0o755)
+        folder = shutil.copytree(whole, Path(place) / "run")
+        (folder / "round-1").chmod(0)
+        os.seteuid(65534)
+        try:
+            reading = Reading(folder)
+            reading.check()
+            assert set(reading.totals()) == {1, 2}
+        finally:
+            os.seteuid(0)
+    notes = {note.file: note.why for note in reading.notes}
+    assert notes["round-1/evaluation.json"] == "It cannot be read: Permission denied."
+    assert "teacher.sqlite" not in notes
+
+
+def test_what_is_no_number_of_a_round_is_no_round(whole: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(whole, tmp_path / "run")
+    for name in ("round-2000000000", f"round-{'9' * 40}", "round-03", "round-x", "round-\u0663"):
+        (folder / name).mkdir()
+    assert Reading(folder).rounds() == [0, 1, 2]
+
+
+def test_what_is_no_finite_number_is_damage_but_in_a_study(whole: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(whole, tmp_path / "run")
+    for name, old, new in (
+        ("round-1/evaluation.json", '"accuracy": 0.4', '"accuracy": NaN'),
+        ("round-1/training.jsonl", '"loss": 2.0', '"loss": NaN'),
+        ("round-2/round.json", '"lm_loss": 0.6980736', '"lm_loss": Infinity'),
+        ("journal.jsonl", '"seconds": 2.25', '"seconds": NaN'),
+    ):
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new, 1))
+    (folder / "status.json").write_text('{"state": "running", "round": 1, "stage": "study", "seconds_left": Infinity}')
+    sections = gather_run(folder)
+    about = sections["about"].data
+    assert about["failed"] == []
+    assert {note["file"] for note in about["missing"]} == {"round-1/evaluation.json", "journal.jsonl", "status.json"}
+    assert "nan" not in cost_text(Reading(folder))
+
+
+def test_a_folder_whose_name_is_no_utf_8_has_a_page(whole: Path, tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/run\xff"))
+    shutil.copytree(whole, folder)
+    assert "<title>plain: run?" in write_report(folder).read_text(encoding="utf-8")
+
+
+def test_a_folder_is_no_place_for_a_report(whole: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis").write_text("years")
+    with pytest.raises(WorkspaceError, match="is a folder"):
+        write_report(whole, tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis").read_text() == "years"

@@ -131,3 +131,10 @@ def test_durations() -> None:
     assert [duration(one) for one in (0.4, 59.4, 60, 3599, 3600, 90_000)] == [
         *("0 s", "59 s", "1 min 0 s", "59 min 59 s", "1 h 0 min", "25 h 0 min"),
     ]
+
+
+def test_numbers_that_no_machine_has_are_no_fault(tmp_path: Path) -> None:
+    status(tmp_path, state="finished", pid=10**30, written="0001-01-01")
+    file = lock(tmp_path)
+    assert sentence(tmp_path) == "Starting."
+    file.close()

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
+from tests.report.written import write_run
 from tests.rounds.small import tutor_run
 from tests.teacher.asking import LEGS, ScriptedTeacher, request
 from tutelage.recipes import read_recipe
 from tutelage.records import Attempt, Correction, Mistake, Question
+from tutelage.report.reading import Reading
 from tutelage.report.terminal import Story, find_stories, rounds_table, story_panel, teacher_text
 from tutelage.rounds import learn
 from tutelage.teacher.books.entries import Begun, Charge, Ended
@@ -29,7 +31,7 @@ def shown(thing: RenderableType, width: int = 80) -> str:
 
 def test_the_table_has_the_numbers_of_the_files_in_80_columns(recipe: Path, tmp_path: Path) -> None:
     run = learn(read_recipe(recipe), tmp_path / "run")
-    lines = shown(rounds_table(run, 2)).splitlines()
+    lines = shown(rounds_table(Reading(run.workspace.folder))).splitlines()
     rows = [line.split() for line in lines if line.split() and line.split()[0] in {"0", "1", "2"}]
     assert [row[0] for row in rows] == ["0", "1", "2"]
     for number, row in enumerate(rows):
@@ -68,8 +70,22 @@ def test_what_models_write_cannot_steer_a_terminal() -> None:
     mistake = Mistake("a", steering, steering)
     correction = Correction("a", 2, steering, mistake, steering, steering, steering, "kept")
     answer = Attempt("a", 0, steering, steering, steering, True, 3, True)
-    text = shown(story_panel(Story(Question("a", steering, "Yes", "yes/no"), 2, mistake, correction, answer)))
+    text = shown(story_panel(Story(Question(steering, steering, "Yes", "yes/no"), 2, mistake, correction, answer)))
     assert "\\x1b]0;x\\x07" in text
+    assert "\x1b" not in text
+
+
+def test_of_a_damaged_run_the_table_has_what_there_is(tmp_path: Path) -> None:
+    reading = Reading(write_run(tmp_path / "x\x1b[31m"))
+    reading.round(1).evaluation.write_text("{")
+    reading.round(2).summary.unlink()
+    reading.workspace.recipe.unlink()
+    text = shown(rounds_table(reading))
+    rows = {cells[0]: cells[1:] for line in text.splitlines() if (cells := line.split())}
+    assert rows["1"][-3:] == ["-", "-", "-"]
+    assert rows["2"][:6] == ["-"] * 6
+    assert rows["2"][-4] == "70.0%"
+    assert [note.file for note in reading.notes] == ["round-1/evaluation.json"]
     assert "\x1b" not in text
 
 

@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 from accelerate import PartialState
 
+from tests.rounds.finished import begun_run
 from tutelage.errors import RecipeError
 from tutelage.recipes import read_recipe
 from tutelage.records import Attempt
 from tutelage.rounds import Run, learn, resume
+from tutelage.rounds.run import open_run
 from tutelage.rounds.study import read_training
-from tutelage.rounds.tracking import Tracking, events
+from tutelage.rounds.tracking import Tracking, events, tracked
 from tutelage.student.training import Step
 from tutelage.workspace import read_json, read_records
 
@@ -136,6 +138,20 @@ def test_a_tracker_named_later_is_told_from_the_beginning(recipe: Path, tmp_path
     resume(tmp_path / "run", ["report_to=wandb"])
     assert [place for place, _ in wandb.told] == list(range(6))
     assert wandb.finished == 1
+
+
+@pytest.mark.parametrize("left", ["", '{"id": "x"}', '{"id": "x", "told": {"wandb": "all"}}', "[]", "\\udc00"])
+def test_a_lost_place_costs_no_run(
+    recipe: Path, tmp_path: Path, wandb: StandIn, left: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun_run(recipe, tmp_path, 0).workspace.release()
+    (tmp_path / "run" / "tracking.json").write_text(left)
+    run = open_run(tmp_path / "run", ["report_to=wandb"])
+    with tracked(run):
+        pass
+    assert "is damaged. The trackers are told all of this run anew." in " ".join(capsys.readouterr().err.split())
+    assert read_json(run.workspace.tracking) == {"id": wandb.begun[0]["id"], "told": {"wandb": 0}}
+    run.workspace.release()
 
 
 def test_the_teachers_address_and_key_are_not_told(

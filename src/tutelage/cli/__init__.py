@@ -316,9 +316,10 @@ def _last_round(run: Any) -> int:
 
 
 def _print_table(run: Any, number: int) -> None:
+    from tutelage.report.reading import Reading
     from tutelage.report.terminal import rounds_table, teacher_text
 
-    show(rounds_table(run, number))
+    show(rounds_table(Reading(run.workspace.folder)))
     if (said := teacher_text(run, number)) is not None:
         show(said)
     report_after_round(run.workspace.folder)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tutelage.cli.common import RunArgument, show
 from tutelage.errors import RecipeError
+
+if TYPE_CHECKING:
+    from tutelage.report.reading import Reading
 
 
 def show_run(
@@ -35,22 +38,25 @@ def show_run(
     reading = Reading(run)
     course = find_course(reading, question)
     show(course_panel(course, number))
-    for note in reading.notes:
-        show(f"{note.file} is {note.state}. {note.why}")
+    _show_notes(reading)
 
 
 def _show_rounds(folder: Path) -> None:
     from tutelage.report.reading import Reading
     from tutelage.report.standing import cost_text, standing_text, teacher_text
+    from tutelage.report.terminal import rounds_table
 
     reading = Reading(folder)
-    evaluated = [number for number in reading.rounds() if reading.round(number).evaluation.is_file()]
-    if evaluated:
-        from tutelage.report.terminal import rounds_table
-        from tutelage.rounds.run import open_run
-
-        show(rounds_table(open_run(folder, lock=False), evaluated[-1]))
+    table = rounds_table(reading)
+    if table.row_count:
+        show(table)
     if (line := teacher_text(reading)) is not None:
         show(line)
     show(standing_text(reading))
     show(cost_text(reading))
+    _show_notes(reading)
+
+
+def _show_notes(reading: Reading) -> None:
+    for note in reading.notes:
+        show(f"{note.file} is {note.state}. {note.why}")

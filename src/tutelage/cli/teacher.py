@@ -88,13 +88,13 @@ def ledger(
     """What the teacher was asked, answered and was paid, round by round; or all about one question."""
     from tutelage.report.teacher import conversation_text, ledger_table
     from tutelage.teacher.books.accounts import conversation, totals
-    from tutelage.teacher.books.ledger import Ledger
+    from tutelage.teacher.books.view import LedgerView
     from tutelage.workspace import Workspace
 
     path = Workspace.open_run(run, lock=False).ledger
-    if not path.is_file():  # opening it would make it
+    if not path.is_file():
         raise WorkspaceError(f"No teacher has been asked in {run} yet: there is no {path}.")
-    with Ledger(path) as opened:
+    with LedgerView(path) as opened:
         if question is None:
             show(ledger_table(totals(opened)))
             if judged := totals(opened, "judgement"):

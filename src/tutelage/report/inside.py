@@ -20,7 +20,6 @@ from tutelage.records import Attempt, Triplet
 from tutelage.report.gathering.inside import FILE
 from tutelage.report.gathering.overview import evaluation, kept_round
 from tutelage.report.reading import Reading
-from tutelage.report.shapes import Outcome
 from tutelage.rounds.contrasts import contrasts, pick_pairs, unseen_pairs
 from tutelage.rounds.run import Run, open_run
 from tutelage.workspace import read_records, write_json
@@ -53,7 +52,7 @@ def _later(run: Run, folder: Path) -> int:
     """The kept round; where that is the untrained student, or its student is gone, the last one that has a student."""
     reading = Reading(folder)
     evaluations = {number: one for number in reading.rounds() if (one := evaluation(reading, number)) is not None}
-    kept = kept_round(reading.value(run.workspace.outcome, Outcome), evaluations)
+    kept = kept_round(reading.outcome(), evaluations)
     if kept and run.round(kept).student.is_dir():
         return kept
     there = [number for number in reading.rounds() if number and run.round(number).student.is_dir()]

@@ -7,7 +7,9 @@ and those of newer ones have more: what is asked of a file is that the keys whic
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
+import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,10 +22,14 @@ from tutelage.errors import TutelageError
 from tutelage.records import Attempt, Correction, Mistake, StoredQuestion, Triplet
 from tutelage.report.shapes import Evaluation, Event, Outcome, Step, Summary
 from tutelage.teacher.books.accounts import Totals, totals
-from tutelage.teacher.books.ledger import Ledger
+from tutelage.teacher.books.view import LedgerView
 from tutelage.workspace import KEYS, UNFINISHED, Round, Workspace
 
 T = TypeVar("T")
+
+MOST_ROUNDS = 999
+"""Of a run whose report is written; the paper's have three."""
+_ROUND = re.compile(r"round-(0|[1-9][0-9]{0,8})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +54,16 @@ class Reading:
         return self.workspace.round(number)
 
     def rounds(self) -> list[int]:
-        """The rounds that have a folder, in order; with those before them, whose folders may be gone."""
+        """The rounds that have a folder, in order; with those before them, whose folders may be gone.
+
+        At most `MOST_ROUNDS`: a folder of a larger number, whoever made it, is none of a round.
+        """
         numbers = [
-            int(path.name.removeprefix("round-"))
+            int(found[1])
             for path in self.folder.glob("round-*")
-            if path.is_dir() and path.name.removeprefix("round-").isdecimal()
+            if (found := _ROUND.fullmatch(path.name)) is not None and path.is_dir()
         ]
-        return list(range(max(numbers, default=0) + 1))
+        return list(range(max((one for one in numbers if one <= MOST_ROUNDS), default=0) + 1))
 
     def note(self, path: Path, state: Literal["missing", "damaged"], why: str) -> None:
         """Keeps what is wrong with a file, once."""
@@ -104,9 +113,7 @@ class Reading:
         return good
 
     def _is_growing(self, path: Path) -> bool:
-        return path.name.endswith(UNFINISHED) or (
-            path == self.workspace.journal and not self.workspace.outcome.exists()
-        )
+        return path.name.endswith(UNFINISHED) or (path == self.workspace.journal and self.outcome() is None)
 
     def setting(self, key: str) -> Any:
         """A value of the run's recipe by its dotted key, such as "study.lambda"; None if it has none.
@@ -132,16 +139,21 @@ class Reading:
 
     def _totals(self, path: Path) -> dict[int, Totals]:
         try:
-            if not path.is_file():  # opening it would make it
+            if not is_file(path):
                 return {}
-            if not path.stat().st_size:  # and would make a new one of this
+            if not path.stat().st_size:
                 self.note(path, "damaged", "It is empty.")
                 return {}
-            with Ledger(path) as ledger:
+            with LedgerView(path) as ledger:
                 return totals(ledger)
         except (TutelageError, sqlite3.Error, OSError, ValueError, TypeError, ArithmeticError) as error:
             self.note(path, "damaged", f"The teacher's ledger cannot be read: {error}")
         return {}
+
+    def outcome(self) -> Outcome | None:
+        """How the run ended; None while it goes on, also where it has ended once and was taken up for more rounds."""
+        found = self.value(self.workspace.outcome, Outcome)
+        return None if found is None or self.rounds()[-1] > found.get("last_round", MOST_ROUNDS) else found
 
     def check(self) -> None:
         """Notes what a run that is as far as this one should have and does not, whether a section shows it or not."""
@@ -154,19 +166,18 @@ class Reading:
             self.value(path, dict[str, Any])
         self._expect_lines(workspace.questions, StoredQuestion)
         self._expect_lines(workspace.journal, Event)
-        outcome = self.value(workspace.outcome, Outcome)
-        last = self.rounds()[-1]
+        last, ended = self.rounds()[-1], self.outcome() is not None
         for number in self.rounds():
-            if number < last or outcome is not None or self.round(number).summary.is_file():
+            if number < last or ended or is_file(self.round(number).summary):
                 self._check_round(number)
-        if last > 0 and self.round(1).feedback.is_file():
+        if last > 0 and is_file(self.round(1).feedback):
             self._expect(workspace.ledger, "What the teacher was asked and paid is not known.")
             self.totals()
 
     def _check_round(self, number: int) -> None:
         place = self.round(number)
         made = (place.training, place.evaluation, place.summary)
-        if self.lines(place.lesson, Triplet) == [] and not any(path.exists() for path in made):
+        if self.lines(place.lesson, Triplet) == [] and not any(is_file(path) for path in made):
             return  # nothing was left to teach, which ended the run
         found = self.value(place.evaluation, Evaluation) or {}
         counts = [found.get("total"), found.get("held_out", {}).get("total")]
@@ -196,10 +207,15 @@ class Reading:
         return stages is None or f"{number} {stage}" in stages
 
     def _expect(self, path: Path, why: str = "") -> None:
-        if not path.exists():
+        try:
+            found = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
             self.note(path, "missing", f"It is not there. {why}".strip())
-        elif path.is_file() and not path.stat().st_size and path.suffix != ".jsonl":
-            self.note(path, "damaged", "It is empty.")
+        except OSError as error:
+            self.note(path, "damaged", f"It cannot be read: {error.strerror or error}.")
+        else:
+            if stat.S_ISREG(found.st_mode) and not found.st_size and path.suffix != ".jsonl":
+                self.note(path, "damaged", "It is empty.")
 
     def _expect_lines(self, path: Path, kind: type[Any], count: int | None = None) -> None:
         """count: the lines by another file; None where there is none to tell, and the file must not be empty."""
@@ -211,6 +227,14 @@ class Reading:
             self.note(path, "damaged", "It is empty.")
         elif count is not None and count != len(found):
             self.note(path, "damaged", f"It has {len(found)} lines, where there were {count}.")
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; not one in a folder that cannot be looked into."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _first(error: Exception) -> str:

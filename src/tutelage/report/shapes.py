@@ -1,4 +1,7 @@
-"""What the report asks of a run's JSON files. Any key may be absent; more keys are kept."""
+"""What the report asks of a run's JSON files. Any key may be absent; more keys are kept.
+
+JSON has no NaN and no Infinity, but Python writes them: only a study may have them, whose loss can overflow.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from typing import Any
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
-_MORE = ConfigDict(extra="allow")
+_MORE = ConfigDict(extra="allow", allow_inf_nan=False)
+_MORE_OR_NAN = ConfigDict(extra="allow")
 
 
 @with_config(_MORE)
@@ -48,7 +52,7 @@ class Event(TypedDict, total=False):
     seconds: float
 
 
-@with_config(_MORE)
+@with_config(_MORE_OR_NAN)
 class Step(TypedDict, total=False):
     """A line of round-N/training.jsonl."""
 
@@ -88,7 +92,7 @@ class Feedback(TypedDict, total=False):
     cost: str | None
 
 
-@with_config(_MORE)
+@with_config(_MORE_OR_NAN)
 class Study(TypedDict, total=False):
     """What round.json has of the study."""
 

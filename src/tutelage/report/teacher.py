@@ -123,7 +123,7 @@ def _add_prompt(text: Text, prompt: str | Sequence[Mapping[str, str]]) -> None:
 
 
 def _outcome(entry: Entry) -> str:
-    what = "in flight, or cut off by a kill" if entry.ended is None else entry.failure or "answered"
+    what = "in flight, or cut off by a kill" if entry.ended is None else plain(entry.failure or "answered")
     said = f" ({_folded(entry.detail, 300)})" if entry.detail else ""
     tokens = [entry.usage.prompt_tokens, entry.usage.completion_tokens]
     counted = "" if None in tokens else f", {tokens[0]:,} + {tokens[1]:,} tokens"

@@ -15,6 +15,9 @@ from tutelage.config import OpenAITeacherSettings
 from tutelage.progress import plain
 from tutelage.prompts import question_text
 from tutelage.records import Attempt, Correction, Mistake, Question
+from tutelage.report.gathering.overview import evaluation
+from tutelage.report.reading import Reading
+from tutelage.report.shapes import Evaluation, Summary
 from tutelage.report.teacher import NOTHING, maybe_text, paid_text
 from tutelage.rounds.cases import ask_again, last_corrected
 from tutelage.rounds.run import Run
@@ -23,38 +26,45 @@ from tutelage.teacher.books.ledger import Ledger
 from tutelage.workspace import read_json
 
 
-def rounds_table(run: Run, last: int) -> Table:
-    """All rounds up to `last`, one line each, 80 columns wide; the numbers are those of the JSON files.
+def rounds_table(reading: Reading) -> Table:
+    """All rounds that have been evaluated, one line each, 80 columns wide; the numbers are those of the JSON files.
 
-    Round 0 is the untrained student. Accuracies are those of evaluation.json, with the 95 % interval on the test.
+    Round 0 is the untrained student. Accuracies are those of evaluation.json, with the 95 % interval on the test. What
+    cannot be read is "-", and noted in `reading`.
     """
-    title = Text(f"{run.recipe.task.name}, {run.workspace.folder}", style="bold")
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+    named = plain(f"{reading.setting('task.name') or 'run'}, {reading.folder}")
+    table = Table(title=Text(named, "bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
     for heading in ("round", "exam\nwrong", "mis-\ntakes", "re-\nquests", "suc-\ncesses", "ratio-\nnales", "tokens"):
         table.add_column(heading, justify="right")
     for heading in ("held\nout", "test", "95 %\ninterval"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for number in range(last + 1):
-        place = run.round(number)
-        evaluation = read_json(place.evaluation)
-        cells = _round_cells(read_json(place.summary)) if place.summary.is_file() else ["-"] * 6
-        low, high = evaluation["interval"]
-        accuracies = [f"{evaluation['held_out']['accuracy']:.1%}", f"{evaluation['accuracy']:.1%}"]
-        table.add_row(str(number), *cells, *accuracies, f"{low:.1%} - {high:.1%}")
+    scores = {number: score for number in reading.rounds() if (score := evaluation(reading, number)) is not None}
+    for number in range(max(scores, default=-1) + 1):
+        summary = reading.value(reading.round(number).summary, Summary) if number else None
+        table.add_row(str(number), *_summary_cells(summary or {}), *_score_cells(scores.get(number)))
     return table
 
 
-def _round_cells(summary: dict[str, Any]) -> list[str]:
-    exam, feedback = summary["exam"], summary["feedback"]
-    tokens = [count for count in (feedback["prompt_tokens"], feedback["completion_tokens"]) if count is not None]
+def _summary_cells(summary: Summary) -> list[str]:
+    exam, feedback = summary.get("exam", {}), summary.get("feedback", {})
+    tokens = [
+        count for count in (feedback.get("prompt_tokens"), feedback.get("completion_tokens")) if count is not None
+    ]
+    wrong = exam.get("error_rate")
+    counts = (exam.get("mistakes"), *(feedback.get(name) for name in ("requests", "successes", "rationales")))
     return [
-        f"{exam['error_rate']:.1%}",
-        f"{exam['mistakes']:,}",
-        f"{feedback['requests']:,}",
-        f"{feedback['successes']:,}",
-        f"{feedback['rationales']:,}",
+        "-" if wrong is None else f"{wrong:.1%}",
+        *("-" if count is None else f"{count:,}" for count in counts),
         f"{sum(tokens):,}" if tokens else "-",
     ]
+
+
+def _score_cells(score: Evaluation | None) -> list[str]:
+    if score is None:
+        return ["-", "-", "-"]
+    low, high = score["interval"]
+    held_out = score.get("held_out", {}).get("accuracy")
+    return ["-" if held_out is None else f"{held_out:.1%}", f"{score['accuracy']:.1%}", f"{low:.1%} - {high:.1%}"]
 
 
 def teacher_text(run: Run, number: int) -> str | None:
@@ -140,7 +150,7 @@ def story_panel(story: Story) -> RenderableType:
             "green" if right else "red",
         ),
     ]
-    return Panel(Group(*parts), title=Text(story.question.id), title_align="left")
+    return Panel(Group(*parts), title=Text(plain(story.question.id)), title_align="left")
 
 
 def _part(title: str, rationale: str, answer: str | None, colour: str) -> Text:

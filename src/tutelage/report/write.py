@@ -27,6 +27,11 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
 
 def check_run(folder: Path) -> None:
     """Raises: WorkspaceError if nothing in the folder is a run's. One that lost its recipe still is one."""
-    if not any((folder / name).exists() for name in ("recipe.toml", "journal.jsonl", "questions.jsonl", "round-0")):
+    names = ("recipe.toml", "journal.jsonl", "questions.jsonl", "round-0")
+    try:
+        is_run = any((folder / name).exists() for name in names)
+    except OSError as error:
+        raise WorkspaceError(f"{folder} cannot be read: {error.strerror or error}.") from None
+    if not is_run:
         what = "is not a run folder" if folder.is_dir() else "is not there"
         raise WorkspaceError(f"{folder} {what}. `tutelage learn` makes one; give the folder that it named.")

@@ -20,7 +20,7 @@ from accelerate import PartialState
 from pydantic import ValidationError
 
 from tutelage.config import Recipe, TrackerName
-from tutelage.errors import RecipeError
+from tutelage.errors import RecipeError, WorkspaceError
 from tutelage.progress import say
 from tutelage.records import from_json
 from tutelage.rounds.run import Run
@@ -97,10 +97,21 @@ class Tracking:
         self._run = run
         self._path = run.workspace.tracking
         self._first_places: dict[int, int] = {}
-        began: dict[str, Any] = {"id": secrets.token_hex(4), "told": {}}
-        self._state = read_json(self._path) if self._path.is_file() else began
+        self._state = self._read()
         self._trackers = {name: self._begin(name) for name in run.recipe.trackers}
         self._save()
+
+    def _read(self) -> dict[str, Any]:
+        """How far the trackers have come; of a file that a power cut has emptied nothing, which costs no run."""
+        found: Any = None
+        if self._path.is_file():
+            with contextlib.suppress(WorkspaceError):
+                found = read_json(self._path)
+            match found:
+                case {"id": str(), "told": dict(told)} if all(isinstance(place, int) for place in told.values()):
+                    return dict(found)
+            say(f"Note: {self._path} is damaged. The trackers are told all of this run anew.")
+        return {"id": secrets.token_hex(4), "told": {}}
 
     def catch_up(self) -> None:
         """Tells all that the run's files have and a tracker does not."""

@@ -22,7 +22,6 @@ from tutelage.report.gathering import Section
 from tutelage.report.gathering.comparison_charts import run_charts
 from tutelage.report.gathering.overview import evaluation, events, kept_round, right_answers
 from tutelage.report.reading import Reading
-from tutelage.report.shapes import Outcome
 
 ALPHA = 0.05
 
@@ -67,7 +66,7 @@ def link(run: Path, place: Path) -> str | None:
 
 
 def _run(reading: Reading, name: str, place: Path) -> dict[str, Any]:
-    outcome = reading.value(reading.workspace.outcome, Outcome)
+    outcome = reading.outcome()
     scores = {number: found for number in reading.rounds() if (found := evaluation(reading, number)) is not None}
     kept = kept_round(outcome, scores)
     rounds = [

@@ -17,7 +17,7 @@ from tutelage.teacher.books.accounts import Totals
 
 def gather(reading: Reading) -> Section:
     """The first section. Its numbers are those of the files; the sentence rounds them as the terminal does."""
-    outcome = reading.value(reading.workspace.outcome, Outcome)
+    outcome = reading.outcome()
     evaluations = {number: found for number in reading.rounds() if (found := evaluation(reading, number)) is not None}
     kept = kept_round(outcome, evaluations)
     paired = gained(reading, kept)
@@ -147,7 +147,7 @@ def cost(reading: Reading) -> dict[str, Any]:
         "teacher": asdict(teacher_cost(asked.values())) if asked else None,
         "free": is_free(asked.values()),
         "time": asdict(whole_time(device_times(events(reading)).values())),
-        "ended": reading.workspace.outcome.is_file(),
+        "ended": reading.outcome() is not None,
     }
 
 

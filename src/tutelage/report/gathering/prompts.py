@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tutelage.errors import TutelageError
 from tutelage.prompts import SEPARATOR
 from tutelage.report.reading import Reading
+from tutelage.teacher.books.view import LedgerView
 
 Prompt = Sequence[tuple[str, Sequence[str | int]]]
 """Messages: a role, and parts to be joined by `SEPARATOR`. A number is the place of a shared part."""
@@ -36,24 +38,18 @@ def read_prompts(reading: Reading) -> Prompts:
     path = reading.workspace.ledger
     try:
         return _parted(*_read(path)) if path.is_file() else NONE
-    except (sqlite3.Error, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (TutelageError, sqlite3.Error, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reading.note(path, "damaged", f"The prompts that the teacher was sent cannot be read: {error}.")
         return NONE
 
 
 def _read(ledger: Path) -> tuple[list[tuple[str, int, str]], dict[str, list[tuple[str, list[str]]]]]:
     """What each call was about, (question, round, prompt's name), and the prompts' messages by name, in parts."""
-    connection = sqlite3.connect(f"{ledger.resolve().as_uri()}?mode=ro", uri=True, timeout=10)
-    try:
-        columns = {row[1] for row in connection.execute("PRAGMA table_info(calls)")}
-        # Judgements of rationales stand in the same table, but in files of before there were none.
-        feedback = "WHERE kind = 'feedback'" if "kind" in columns else ""
-        asked = connection.execute(f"SELECT question, round, prompt FROM calls {feedback} ORDER BY id").fetchall()  # noqa: S608
-        written = connection.execute("SELECT id, prompt FROM prompts WHERE prompt != '\"\"'")
-        known: dict[str, str] = {}  # one string for all that are equal: demonstrations come ten thousand times
-        return asked, {name: _messages(json.loads(prompt), known) for name, prompt in written}
-    finally:
-        connection.close()
+    with LedgerView(ledger) as view:
+        asked = view.rows("SELECT question, round, prompt FROM calls WHERE kind = 'feedback' ORDER BY id")
+        written = view.rows("SELECT id, prompt FROM prompts WHERE prompt != '\"\"'")
+    known: dict[str, str] = {}  # one string for all that are equal: demonstrations come ten thousand times
+    return asked, {name: _messages(json.loads(prompt), known) for name, prompt in written}
 
 
 def _messages(prompt: Any, known: dict[str, str]) -> list[tuple[str, list[str]]]:

@@ -9,8 +9,8 @@ from typing import Any
 from tutelage.evaluation.cost import device_times, teacher_cost
 from tutelage.report.gathering import Section
 from tutelage.report.gathering.overview import evaluation, events, is_free, kept_round
-from tutelage.report.reading import Reading
-from tutelage.report.shapes import Outcome, Step, Summary
+from tutelage.report.reading import Reading, is_file
+from tutelage.report.shapes import Step, Summary
 from tutelage.workspace import unfinished
 
 MOST_POINTS = 500
@@ -23,7 +23,7 @@ def gather(reading: Reading) -> Section | None:
     numbers = reading.rounds()
     times = device_times(events(reading))
     evaluations = {number: found for number in numbers if (found := evaluation(reading, number)) is not None}
-    kept = kept_round(reading.value(reading.workspace.outcome, Outcome), evaluations)
+    kept = kept_round(reading.outcome(), evaluations)
     lines = [
         {
             "round": number,
@@ -62,7 +62,7 @@ def learning_rate(reading: Reading, number: int) -> float | None:
 def curves(reading: Reading, number: int) -> dict[str, Any] | None:
     """A study's steps as columns; of many steps every so-manieth and the last. steps: how many there were."""
     path = reading.round(number).training
-    steps = reading.lines(path, Step) if path.is_file() else reading.lines(unfinished(path), Step)
+    steps = reading.lines(path, Step) if is_file(path) else reading.lines(unfinished(path), Step)
     if not steps:
         return None
     shown = thinned(steps)

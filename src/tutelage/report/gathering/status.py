@@ -18,7 +18,6 @@ from tutelage.progress import plain
 from tutelage.report.gathering import Section
 from tutelage.report.gathering.overview import events
 from tutelage.report.reading import Reading
-from tutelage.report.shapes import Outcome
 
 STAGES = ("exam", "mistakes", "feedback", "lesson", "study", "evaluation")
 """Of a round, in order."""
@@ -28,7 +27,7 @@ _LATELY = 60.0
 """Seconds since it last wrote within which a process counts as alive on a machine whose locks do not show here."""
 
 
-@with_config(ConfigDict(extra="allow"))
+@with_config(ConfigDict(extra="allow", allow_inf_nan=False))
 class StatusShape(TypedDict, total=False):
     """status.json, as `rounds.status.Status` writes it; of runs without one, what the journal tells."""
 
@@ -81,7 +80,7 @@ def _state(reading: Reading, told: StatusShape) -> str:
         return "running"
     if over or state == "running":
         return str(state) if over else "cut off"
-    if reading.value(reading.workspace.outcome, Outcome) is not None:
+    if reading.outcome() is not None:
         return "finished"
     return "waiting" if state == "done" else "not begun"
 
@@ -91,7 +90,7 @@ def _lives(told: StatusShape) -> bool:
         return False
     try:
         os.kill(told["pid"], 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except OSError:  # it is another user's
         return True
@@ -101,7 +100,7 @@ def _lives(told: StatusShape) -> bool:
 def _age(told: StatusShape) -> float:
     try:
         return time.time() - datetime.fromisoformat(told.get("written", "")).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return float("inf")
 
 
@@ -134,7 +133,7 @@ def _sentence(reading: Reading, state: str, told: StatusShape, rest: Mapping[str
     if state == "running":
         return " ".join(part for part in (_running(told, where), _rest_text(rest)) if part)
     if state == "finished":
-        outcome = reading.value(reading.workspace.outcome, Outcome) or {}
+        outcome = reading.outcome() or {}
         why = f": {outcome['reason']}" if "reason" in outcome else ""
         return f"Finished after round {outcome.get('last_round', told.get('round', 0))}{why}."
     if state == "failed":

@@ -123,4 +123,4 @@ def _hash(text: str) -> str:
 def _escaped(text: str) -> str:
     for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
         text = text.replace(character, entity)
-    return text
+    return text.encode("utf-8", "replace").decode("utf-8")  # a folder's name may be no UTF-8

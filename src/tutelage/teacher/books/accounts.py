@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from tutelage.teacher.books.ledger import Ledger
 from tutelage.teacher.books.prices import PICO
 from tutelage.teacher.books.sqlite import sum_of, summed
+from tutelage.teacher.books.view import Rows
 from tutelage.teacher.protocol import RequestKind, Sample, Usage
 
 
@@ -77,13 +77,13 @@ GROUP BY failure ORDER BY 2 DESC, 1
 """
 
 
-def totals(ledger: Ledger, kind: RequestKind = "feedback") -> dict[int, Totals]:
+def totals(ledger: Rows, kind: RequestKind = "feedback") -> dict[int, Totals]:
     """What each round asked for, by its number: feedback, or judgements."""
     rounds = ledger.rows("SELECT DISTINCT round FROM calls WHERE kind = ? ORDER BY round", (kind,))
     return {int(number): _totals(ledger, int(number), kind) for (number,) in rounds}
 
 
-def _totals(ledger: Ledger, number: int, kind: RequestKind) -> Totals:
+def _totals(ledger: Rows, number: int, kind: RequestKind) -> Totals:
     ((requests, answered, calls, from_network, in_flight, prompt, completion, cached, without, *money),) = ledger.rows(
         _CALLS, (number, kind)
     )
@@ -137,7 +137,7 @@ class Entry:
     samples: dict[int, Sample]
 
 
-def conversation(ledger: Ledger, question_id: str) -> Sequence[Entry]:
+def conversation(ledger: Rows, question_id: str) -> Sequence[Entry]:
     """All calls about a question, in the order they left."""
     found = ledger.rows(
         "SELECT calls.id, round, teachers.name, road, prompts.prompt, mistake, places, begun, ended, failure, detail, "
@@ -148,7 +148,7 @@ def conversation(ledger: Ledger, question_id: str) -> Sequence[Entry]:
     return [_entry(ledger, row) for row in found]
 
 
-def _entry(ledger: Ledger, row: tuple[Any, ...]) -> Entry:
+def _entry(ledger: Rows, row: tuple[Any, ...]) -> Entry:
     number, turn, teacher, road, prompt, mistake, places, begun, ended, failure, detail, *counts, cost = row
     samples = ledger.rows(
         "SELECT place, kind, text, finish_reason, thinking FROM samples WHERE call = ? ORDER BY place", (number,)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from typing import NamedTuple
 
 LONGEST = 60
 """Tokens of an expression beyond which it is not read, so that odd text cannot cost time."""
@@ -44,9 +45,11 @@ class Step:
     numbers: frozenset[Fraction]
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    """kind: "number", "operator", "(", ")", "=", "word" or "break" (ends an expression)."""
+class _Token(NamedTuple):
+    """kind: "number", "operator", "(", ")", "=", "word" or "break" (ends an expression).
+
+    A tuple, since a report makes millions of them, and a dataclass takes three times as long.
+    """
 
     kind: str
     text: str
@@ -56,17 +59,21 @@ class _Token:
 
     @property
     def value(self) -> Fraction:
-        return _fraction(self.text) / (100 if self.percent else 1)
+        return _fraction(self.text) / 100 if self.percent else _fraction(self.text)
 
 
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+"
+_WORD = r"[^\W\d_][\w'’]*"
+# Most of a text is words and the blanks before them, so those that are no sign come first.
 _TOKEN = re.compile(
-    rf"(?P<number>[$€£]?\s?(?:{_NUMBER}))(?P<percent>\s?%)?"
+    rf"\s?(?P<plain>(?!(?:[xX]|of)\b){_WORD})|(?P<number>[$€£]?\s?(?:{_NUMBER}))(?P<percent>\s?%)?"
     r"|(?P<operator>[+*×·÷/−–-]|\b[xX]\b(?=\s*[($€£\d])|\bof\b)"
     r"|(?P<open>\()|(?P<close>\))|(?P<equals>=)"
-    r"|(?P<word>[^\W\d_][\w'’]*)"
+    rf"|(?P<word>{_WORD})"
     r"|(?P<break>[^\s])"
 )
+_KINDS = {"percent": "number", "open": "(", "close": ")", "equals": "="}
+"""Of a token, by the group that matched last, where they are not called the same."""
 _SIGNS = {"×": "*", "·": "*", "x": "*", "X": "*", "of": "*", "÷": "/", "−": "-", "–": "-"}
 _BULLET = re.compile(r"^\s*(?:[-•*]\s+|\(?\d{1,2}[.)]\s+|step\s+\d+\s*[:.)]\s*)", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+(?=\S)")
@@ -97,6 +104,7 @@ def read_step(sentence: str) -> Step:
     return Step(sentence.strip(), tuple(_equations(bare, tokens)), numbers)
 
 
+@lru_cache(maxsize=4096)  # what a student samples several times has many sentences twice
 def read_equations(sentence: str) -> tuple[Equation, ...]:
     """The equations of one sentence alone, in order."""
     bare = _BULLET.sub("", sentence)
@@ -127,13 +135,16 @@ def _fraction(text: str) -> Fraction:
 def _tokens(text: str) -> list[_Token]:
     tokens = []
     for match in _TOKEN.finditer(text):
-        kind = match.lastgroup or "break"
-        percent = match["percent"] is not None
-        kind = "number" if percent else {"open": "(", "close": ")", "equals": "="}.get(kind, kind)
-        found = match["number"] if kind == "number" else match[0]
-        if kind == "number" and sum(map(str.isdecimal, found)) > DIGITS:
-            kind = "break"
-        tokens.append(_Token(kind, _SIGNS.get(found, found), match.start(), match.end(), percent))
+        if (group := match.lastgroup or "break") == "plain":
+            tokens.append(_Token("word", match["plain"], *match.span("plain")))
+            continue
+        found = match[0]
+        kind, percent = _KINDS.get(group, group), group == "percent"
+        if kind == "number":
+            found = match["number"]
+            if len(found) > DIGITS and sum(map(str.isdecimal, found)) > DIGITS:
+                kind = "break"
+        tokens.append(_Token(kind, _SIGNS.get(found, found), *match.span(), percent))
     return tokens
 
 
@@ -170,7 +181,7 @@ def _sides(tokens: Sequence[_Token]) -> list[tuple[list[_Token], bool]]:
         if token.kind == "=":
             sides.append(([] if unread else _opened(side), True))
             side, words, unread = [], 0, False
-        elif _is_variable(tokens, place):
+        elif token.kind == "word" and _is_variable(token.text):
             sides.append((_opened(side), False))
             side, unread = [], True
         elif token.kind == "word" or (token.kind == "operator" and not _is_operator(tokens, place, bool(side))):
@@ -189,9 +200,8 @@ def _sides(tokens: Sequence[_Token]) -> list[tuple[list[_Token], bool]]:
     return [*sides, (_opened(side), False)]
 
 
-def _is_variable(tokens: Sequence[_Token], place: int) -> bool:
-    token = tokens[place]
-    return token.kind == "word" and len(token.text) == 1 and token.text not in "aAI"
+def _is_variable(word: str) -> bool:
+    return len(word) == 1 and word not in "aAI"
 
 
 def _is_operator(tokens: Sequence[_Token], place: int, started: bool) -> bool:
@@ -210,6 +220,8 @@ def _is_operator(tokens: Sequence[_Token], place: int, started: bool) -> bool:
 def _opened(side: Sequence[_Token]) -> list[_Token]:
     """Without parentheses that belong to the prose around the expression."""
     tokens = list(side)
+    if not any(token.kind in ("(", ")") for token in tokens):
+        return tokens
     while tokens and (
         tokens[0].kind == ")" or [t.kind for t in tokens].count("(") > [t.kind for t in tokens].count(")")
     ):
