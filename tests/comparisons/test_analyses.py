@@ -17,7 +17,7 @@ from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RoundResult, RunResult, TeacherUse, read_result
 from tutelage.comparisons.settings import ColumnSettings, read_comparison
 from tutelage.errors import RecipeError
-from tutelage.student.model import Student
+from tutelage.student.model.student import Student
 from tutelage.workspace import read_json
 
 PAPER = Paper(

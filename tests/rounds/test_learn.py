@@ -266,7 +266,7 @@ def test_a_full_disk_at_a_checkpoint_is_one_clear_error(
     def full(*_: object, **__: object) -> None:
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr("tutelage.student.checkpoint.save_file", full)
+    monkeypatch.setattr("tutelage.student.training.checkpoint.save_file", full)
     with pytest.raises(WorkspaceError, match="No space left") as error:
         learn(read_recipe(recipe, ["rounds.limit=1"]), tmp_path / "run")
     assert "tutelage resume" in str(error.value)

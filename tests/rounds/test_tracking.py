@@ -19,7 +19,7 @@ from tutelage.records import Attempt
 from tutelage.rounds import Run, learn, resume
 from tutelage.rounds.study import read_training
 from tutelage.rounds.tracking import Tracking, events
-from tutelage.student.training import Step
+from tutelage.student.training.loop import Step
 from tutelage.workspace import read_json, read_records
 
 SHORT = ["task.train_questions=6", "task.held_out_questions=2", "task.test_questions=2", "exam.attempts=1"]
