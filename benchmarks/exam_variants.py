@@ -15,7 +15,8 @@ from transformers import ContinuousBatchingConfig, GenerationConfig
 from measuring.models import load_model
 from measuring.prompts import make_prompts
 from measuring.timing import environment, peak_memory_gib, synchronize
-from tutelage.student.answering.answerer import Answerer, encode_prompts
+from tutelage.student.answering.answerer import Answerer
+from tutelage.student.answering.prompts import encode_prompts
 from tutelage.student.engine.drawing import Sampling
 from tutelage.student.model.student import Student
 

@@ -13,7 +13,7 @@ from tutelage.demonstrations import load_demonstrations
 from tutelage.recipes import read_recipe
 from tutelage.records import Correction, Question, Triplet
 from tutelage.rounds import Run, start_run
-from tutelage.student.answering.answerer import Finished, Further
+from tutelage.student.answering.answers import Finished, Further
 from tutelage.student.answering.stopping import Completion
 from tutelage.workspace import read_json, read_records
 

@@ -12,7 +12,7 @@ from tutelage.errors import WorkspaceError
 from tutelage.records import Attempt, Question, from_json
 from tutelage.rounds import answering
 from tutelage.rounds.answering import answer_all
-from tutelage.student.answering.answerer import Finished, Further
+from tutelage.student.answering.answers import Finished, Further
 from tutelage.student.answering.stopping import Completion
 from tutelage.workspace import read_records, unfinished
 

@@ -27,7 +27,7 @@ from tutelage.rounds.learn import hand_over
 from tutelage.rounds.lm_eval import model_arguments, write_lm_eval
 from tutelage.rounds.lm_eval_utils import process_results
 from tutelage.rounds.plateau import Decision
-from tutelage.student.answering.answerer import encode_prompts
+from tutelage.student.answering.prompts import encode_prompts
 from tutelage.student.answering.stopping import answer_end
 from tutelage.student.model.student import load_student
 from tutelage.workspace import read_records

@@ -19,7 +19,8 @@ from tutelage.errors import StudentError
 from tutelage.prompts import solution_text, student_prompt, teacher_prompt
 from tutelage.records import Demonstration, Mistake, Question
 from tutelage.rounds.answering import grade
-from tutelage.student.answering.answerer import Answerer, encode_prompts, greedy_batch, sample_batch
+from tutelage.student.answering.answerer import Answerer, greedy_batch, sample_batch
+from tutelage.student.answering.prompts import encode_prompts
 from tutelage.student.answering.stopping import EndRule, writes_lines
 from tutelage.student.answering.vllm import VllmAnswerer
 from tutelage.student.engine.drawing import Greedy, Sampling

@@ -19,7 +19,7 @@ from tutelage.records import Demonstration, Question, Triplet
 from tutelage.rounds.answering import answer_all, answers_of, finished_answers
 from tutelage.rounds.evaluate import keep_score
 from tutelage.rounds.run import Run
-from tutelage.student.answering.answerer import Answers, Finished, Further
+from tutelage.student.answering.answers import Answers, Finished, Further
 from tutelage.student.answering.stopping import Completion
 from tutelage.student.engine.drawing import Greedy
 from tutelage.student.loss.separate import LessonSample

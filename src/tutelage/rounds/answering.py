@@ -21,7 +21,8 @@ from tutelage.errors import StudentError, WorkspaceError
 from tutelage.progress import progress
 from tutelage.records import Attempt, Question, from_json, to_json
 from tutelage.rounds.run import Run
-from tutelage.student.answering.answerer import Answerer, Answers
+from tutelage.student.answering.answerer import Answerer
+from tutelage.student.answering.answers import Answers
 from tutelage.student.answering.stopping import Completion
 from tutelage.student.answering.vllm import VllmAnswerer
 from tutelage.student.engine.drawing import Drawing

@@ -15,8 +15,9 @@ from transformers import GenerationConfig
 
 from tests.tiny import LESSON
 from tutelage.errors import StudentError
-from tutelage.student.answering import answerer as sampling
-from tutelage.student.answering.answerer import Answerer, encode_prompts, greedy_batch, plan_sittings, sample_batch
+from tutelage.student.answering import answerer as module
+from tutelage.student.answering.answerer import Answerer, greedy_batch, sample_batch
+from tutelage.student.answering.prompts import encode_prompts, plan_sittings
 from tutelage.student.answering.stopping import Completion, answer_end
 from tutelage.student.engine import engine as engine_module
 from tutelage.student.engine.cache import SlotCache
@@ -139,7 +140,7 @@ def refuse_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise NotImplementedError("it is only a test")
 
-    monkeypatch.setattr(sampling, "Engine", refuse)
+    monkeypatch.setattr(module, "Engine", refuse)
 
 
 @pytest.mark.parametrize("by_library", [False, True])
@@ -353,7 +354,7 @@ def test_out_of_memory_while_the_engine_is_made_or_the_library_answers(
                 raise torch.OutOfMemoryError("CUDA out of memory.")
             super().__init__(*arguments, **named)
 
-    monkeypatch.setattr(sampling, "Engine", Small)
+    monkeypatch.setattr(module, "Engine", Small)
     answerer = Answerer(tiny_student, PROMPTS, Greedy(6))
     assert [one for [one] in answerer.answer(range(8))] == expected
     assert answerer.engine is not None
@@ -410,8 +411,8 @@ class Recorded(Engine):
 def gpu_student(tiny_student: Student, monkeypatch: pytest.MonkeyPatch) -> Student:
     """One that says it is on a GPU, with an engine that does not mind."""
     monkeypatch.setattr(Recorded, "made", [], raising=False)
-    monkeypatch.setattr(sampling, "Engine", Recorded)
-    monkeypatch.setattr(sampling, "release", lambda _: None)
+    monkeypatch.setattr(module, "Engine", Recorded)
+    monkeypatch.setattr(module, "release", lambda _: None)
     return dataclasses.replace(tiny_student, device=torch.device("cuda"))
 
 

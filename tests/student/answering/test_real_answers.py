@@ -15,8 +15,9 @@ import pytest
 from tutelage.demonstrations import load_demonstrations, load_feedback_demonstrations
 from tutelage.prompts import student_prompt
 from tutelage.recipes import read_recipe
-from tutelage.student.answering.answerer import Answerer, encode_prompts
+from tutelage.student.answering.answerer import Answerer
 from tutelage.student.answering.generating import generate
+from tutelage.student.answering.prompts import encode_prompts
 from tutelage.student.answering.stopping import Completion, EndRule
 from tutelage.student.engine.drawing import Greedy
 from tutelage.student.engine.scheduler import Request

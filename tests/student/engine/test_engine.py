@@ -22,7 +22,8 @@ from tests.student.answering.test_answerer import PROMPTS, TABLE_9
 from tests.student.engine.families import ENGINE, LIBRARY, LLAMA, build
 from tests.tiny import make_model, save_model
 from tutelage.student.answering import generating
-from tutelage.student.answering.answerer import Answerer, encode_prompts
+from tutelage.student.answering.answerer import Answerer
+from tutelage.student.answering.prompts import encode_prompts
 from tutelage.student.answering.stopping import EndRule
 from tutelage.student.engine import engine as engine_module
 from tutelage.student.engine.cache import SlotCache

@@ -18,7 +18,7 @@ from tutelage.config import PromptSettings
 from tutelage.errors import StudentError
 from tutelage.prompts import student_prompt
 from tutelage.records import Demonstration, Question
-from tutelage.student.answering.answerer import encode_prompts
+from tutelage.student.answering.prompts import encode_prompts
 from tutelage.student.model.student import Student, load_student, save_student
 from tutelage.student.text.encoding import encode_sample
 from tutelage.student.text.prompting import prompting_for, write_template

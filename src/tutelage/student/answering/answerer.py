@@ -9,54 +9,24 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
 
 from tutelage.errors import StudentError
 from tutelage.progress import say
+from tutelage.student.answering.answers import Finished, Further
 from tutelage.student.answering.generating import generate
+from tutelage.student.answering.prompts import check_lengths, encode_prompts, plan_sittings
 from tutelage.student.answering.stopping import Complete, Completion, EndRule, answer_end
 from tutelage.student.engine.drawing import Drawing, Greedy, Sampling
 from tutelage.student.engine.engine import Engine, Options
 from tutelage.student.engine.scheduler import More, Request
 from tutelage.student.model.memory import LIBRARY_SLOTS, automatic_slots, is_out_of_memory, release
 from tutelage.student.model.student import Student
-from tutelage.student.text.encoding import whole_prompt
-
-_SITTING = 4
-"""Sequences of a sitting, by those at a time: few are lost by a kill, and few slots stay empty at a sitting's end."""
 
 _LITTLE_WORK = 4096
 """New tokens up to which a GPU is done before it would have compiled and captured a step."""
 
 _SLOTS_STEP = {"cuda": 64}
 """Slots come in multiples of this, so that what is compiled for a number of them is met again."""
-
-Finished = Callable[[int, Sequence[Completion]], None]
-"""Is told of a prompt's number and its completions as soon as all of them are there."""
-
-Further = Callable[[], Sequence[int]]
-"""Gives the numbers of further prompts to answer; none if there are no more."""
-
-
-class Answers(Protocol):
-    """Who answers a list of prompts, sitting by sitting.
-
-    sittings: the prompts' numbers, the longest prompts first, in parts that are answered, and kept, as a whole.
-    """
-
-    @property
-    def sittings(self) -> Sequence[Sequence[int]]: ...
-
-    def answer(
-        self, sitting: Sequence[int], finished: Finished | None = None, further: Further | None = None
-    ) -> list[list[Completion]]:
-        """The completions of each prompt of a sitting.
-
-        further: prompts beyond the sitting, asked for whenever slots would stand empty; `finished` is told of them.
-        """
-
-    def release(self) -> None:
-        """Gives back the memory that answering took. What is answered afterwards takes it anew."""
 
 
 class Answerer:
@@ -243,47 +213,6 @@ def greedy_batch(
     """The greedy completion of each prompt, all in one sitting. complete, Raises: as for `Answerer`."""
     answers = Answerer(student, prompts, Greedy(max_new_tokens), complete=complete).answer(range(len(prompts)))
     return [completion for [completion] in answers]
-
-
-def encode_prompts(student: Student, prompts: Sequence[str]) -> list[list[int]]:
-    """Prompts' tokens, each tokenised whole, with the beginning-of-text tokens unless it already starts with them.
-
-    For an encoder with what ends a text, too. Raises: StudentError if one has none.
-    """
-    if not prompts:
-        return []
-    encoded: list[list[int]] = student.tokenizer(list(prompts), add_special_tokens=False)["input_ids"]
-    if not all(student.bos or ids for ids in encoded):
-        raise StudentError("A prompt is empty: there is nothing to continue. Give it a question.")
-    return [whole_prompt(student, ids) for ids in encoded]
-
-
-def check_lengths(student: Student, prompts: Sequence[Sequence[int]], drawing: Drawing) -> None:
-    """Raises: StudentError if a prompt is too long for the model's context."""
-    longest = max(map(len, prompts), default=0)
-    limit, new = student.context, drawing.max_new_tokens
-    if limit is None:
-        return
-    if student.is_encoder_decoder and max(longest, len(student.decoder_start) + new) > limit:
-        raise StudentError(
-            f"A prompt of {longest} tokens or an answer of {new} does not fit the model's context of {limit} tokens, "
-            "in the encoder or in the decoder. Take fewer demonstrations (prompt.count) or a smaller max_new_tokens."
-        )
-    if not student.is_encoder_decoder and longest + new > limit:
-        raise StudentError(
-            f"A prompt of {longest} tokens and {new} new ones do not fit the model's context of {limit} tokens. "
-            "Take fewer demonstrations (prompt.count) or a smaller max_new_tokens."
-        )
-
-
-def plan_sittings(prompts: Sequence[Sequence[int]], samples: int, slots: int) -> list[list[int]]:
-    """The prompts' numbers, the longest first, in sittings of some times the slots.
-
-    The longest come first: a prompt that is too long for the model, or slots too many for the memory, show at once.
-    """
-    order = sorted(range(len(prompts)), key=lambda number: -len(prompts[number]))
-    size = max(1, _SITTING * slots // samples)
-    return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def _reason(error: Exception) -> str:

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from tutelage.errors import StudentError
-from tutelage.student.answering.answerer import Finished, Further, check_lengths, encode_prompts, plan_sittings
+from tutelage.student.answering.answers import Finished, Further
+from tutelage.student.answering.prompts import check_lengths, encode_prompts, plan_sittings
 from tutelage.student.answering.stopping import NEXT_QUESTION, Complete, Completion, EndRule, answer_end
 from tutelage.student.engine.drawing import Drawing, Sampling
 from tutelage.student.model.memory import release
