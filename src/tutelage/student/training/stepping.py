@@ -23,6 +23,7 @@ from tutelage.student.training.optimizer import allocate_state, fresh_state, mak
 from tutelage.student.training.passes import Passes, difference, first_line, in_separate_passes, ways
 from tutelage.student.training.shares import own_micro_batches
 from tutelage.student.training.step import Batch, Taken
+from tutelage.student.training.ways_left import WaysLeft
 
 CPU_MICRO_BATCH = 4
 """Samples a pass on a CPU, where Linux kills what takes too much memory, and no error says that it ran out.
@@ -30,7 +31,6 @@ CPU_MICRO_BATCH = 4
 135M parameters, 16 samples behind 420 tokens of demonstrations, two cores: 16 at a time 42 s a step and 15 GiB, 8 at a
 time 40 s and 11 GiB, 4 at a time 45 s and 8 GiB (`benchmarks/step.py --device cpu --micro-batches N`).
 """
-
 
 _COMPARED_TOLERANCE = 0.03  # of losses in bfloat16; what is wrong differs by more
 
@@ -52,13 +52,14 @@ class StudyStep:
         sharded = is_wanted(settings, quantized)
         self._zero = ZeroRoot(student) if sharded and zero_settings.is_set_up() else None
         self._root = self._zero or (Root(student.model) if sharded else None)
-        self._ways, reason = ways(student, settings.margin, settings.lambda_, self._root)
+        found, reason = ways(student, settings.margin, settings.lambda_, self._root)
+        self._ways = WaysLeft(found)
         if self._root is not None and self._zero is None:
             shard(self._root, student.device)
         self.optimizer = make_optimizer(student, settings, learning_rate)
         self._trained = [parameter for parameter in student.model.parameters() if parameter.requires_grad]
         if self._zero is not None:
-            del self._ways[1:]  # a pass that failed leaves the engine in disorder
+            self._ways.give_up_others()  # a pass that failed leaves the engine in disorder
             for piece in self._zero.begin(self.optimizer, settings):
                 self.optimizer.state[piece] = fresh_state(piece, on_device=True)
         summing = distributed.world_size() > 1 and self._root is None
@@ -69,7 +70,6 @@ class StudyStep:
         self._micro_batch_size = settings.micro_batch_size or (CPU_MICRO_BATCH if on_cpu else settings.batch_size)
         self._proven = False  # by a whole step of this rank
         self._exits = contextlib.ExitStack()  # of the whole study
-        self._way_exits = contextlib.ExitStack()  # of the present way
 
     def __enter__(self) -> StudyStep:
         with contextlib.ExitStack() as exits:  # what is done is undone too if something in here fails
@@ -80,7 +80,7 @@ class StudyStep:
             allocate_state(self.optimizer)
             if self._settings.gradient_checkpointing and not self._checkpoint():
                 say("Note: this student's model knows no gradient checkpointing.")
-            self._enter_way()
+            self._ways.enter()
             self._exits = exits.pop_all()
         return self
 
@@ -88,7 +88,7 @@ class StudyStep:
         self._exits.close()
 
     def _leave(self) -> None:
-        self._way_exits.close()
+        self._ways.leave()
         self._passes.forget()
         if self._exchange is not None:
             self._exchange.close()
@@ -101,7 +101,7 @@ class StudyStep:
 
     @property
     def _passes(self) -> Passes:
-        return self._ways[0]
+        return self._ways.present
 
     @property
     def _size(self) -> int:
@@ -183,7 +183,7 @@ class StudyStep:
             if ran_out:
                 self._make_room(sum(map(len, batch.own)))
             else:
-                self._take_next_way(reason)
+                self._ways.take_next(reason)
 
     def _backward(self, batch: Batch) -> list[torch.Tensor]:
         """All passes of this rank; both losses of each, [2]."""
@@ -205,14 +205,14 @@ class StudyStep:
                 f"Memory ran out on rank {distributed.rank()} in the middle of a step that all ranks take together. "
                 "Resume with study.gradient_checkpointing=true or a smaller study.micro_batch_size."
             ) from error
-        if not ran_out and (begun or len(self._ways) == 1 or (self._root is not None and self._proven)):
+        if not ran_out and (begun or self._ways.is_last or (self._root is not None and self._proven)):
             raise error
         if self._exchange is not None:
             self._exchange.stop_overlapping()
 
     def _agreed(self, reason: str | None) -> str | None:
         """Of a student in shards: the first rank's reason to go another way, since all must go the same."""
-        if self._root is None or self._proven or len(self._ways) == 1:
+        if self._root is None or self._proven or self._ways.is_last:
             return reason
         reasons = distributed.gather_soon(reason)
         agreed = next((one for one in reasons if one is not None), None)
@@ -225,17 +225,14 @@ class StudyStep:
 
         The probe that chose the ways was tiny, and nothing was compiled for it. Dropout would make any two differ.
         """
-        if self._proven or len(self._ways) == 1 or not batch.own:
+        if self._proven or self._ways.is_last or not batch.own:
             return None
         modules = self._student.model.modules()
         if any(isinstance(module, torch.nn.Dropout) and module.p > 0 for module in modules):
             return None
         reference = in_separate_passes(self._student, self._settings.margin, self._settings.lambda_, self._root)
-        self._way_exits.close()  # the model as it is by itself
-        try:
+        with self._ways.left():
             return reference.losses(batch.own[0], batch.weight, batch.triplets)
-        finally:
-            self._enter_way()
 
     def _make_room(self, samples: int) -> None:
         size = min(self._size, samples)
@@ -257,21 +254,3 @@ class StudyStep:
             return False
         checkpoint_activations(model, True)
         return True
-
-    def _take_next_way(self, reason: str) -> None:
-        say(f"Note: studying in another way, which is slower: {reason}")
-        self._way_exits.close()
-        del self._ways[0]
-        self._enter_way()
-
-    def _enter_way(self) -> None:
-        try:
-            self._way_exits.enter_context(self._passes.running())
-        # As in _gradients.
-        except Exception as error:
-            if len(self._ways) == 1:
-                raise
-            reason = first_line(error)
-        else:
-            return
-        self._take_next_way(reason)
