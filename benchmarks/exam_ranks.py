@@ -14,10 +14,10 @@ from measuring.timing import environment, peak_memory_gib, synchronize
 from measuring.together import run_together
 from tutelage import distributed
 from tutelage.rounds.answering import parts_for_ranks, slots_of_rank
-from tutelage.student.drawing import Sampling
-from tutelage.student.model import Student
-from tutelage.student.sampling import Answerer
-from tutelage.student.stopping import Completion
+from tutelage.student.answering.answerer import Answerer
+from tutelage.student.answering.stopping import Completion
+from tutelage.student.engine.drawing import Sampling
+from tutelage.student.model.student import Student
 
 
 def measure_ranks(exam: ExamJob, ranks: int, limit_seconds: float) -> dict[str, Any]:

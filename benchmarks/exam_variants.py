@@ -15,9 +15,10 @@ from transformers import ContinuousBatchingConfig, GenerationConfig
 from measuring.models import load_model
 from measuring.prompts import make_prompts
 from measuring.timing import environment, peak_memory_gib, synchronize
-from tutelage.student.drawing import Sampling
-from tutelage.student.model import Student
-from tutelage.student.sampling import Answerer, encode_prompts
+from tutelage.student.answering.answerer import Answerer
+from tutelage.student.answering.prompts import encode_prompts
+from tutelage.student.engine.drawing import Sampling
+from tutelage.student.model.student import Student
 
 TEMPERATURE, TOP_K = 1.0, 50  # Table 9
 WARMING = 16  # prompts of a warm-up

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from tutelage.prompts import REASONING, question_text, solution_text
-from tutelage.student.model import load_student
+from tutelage.student.model.student import load_student
 
 Count = Callable[[str], int]
 

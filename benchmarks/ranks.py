@@ -32,9 +32,9 @@ from measuring.together import run_together
 from step import numbers
 from tutelage import distributed
 from tutelage.config import StudySettings
-from tutelage.student.gradient_checkpointing import checkpoints_activations
-from tutelage.student.model import Student
-from tutelage.student.stepping import StudyStep
+from tutelage.student.model.gradient_checkpointing import checkpoints_activations
+from tutelage.student.model.student import Student
+from tutelage.student.training.stepping import StudyStep
 
 LEARNING_RATE = 1e-5
 

@@ -17,10 +17,10 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from measuring.lessons import question_end
-from tutelage.student.encoding import Sample, pad
-from tutelage.student.losses import Sum, language_model_loss, triplet_loss
-from tutelage.student.model import Student
-from tutelage.student.separate import JointSums, LessonSample
+from tutelage.student.loss.losses import Sum, language_model_loss, triplet_loss
+from tutelage.student.loss.separate import JointSums, LessonSample
+from tutelage.student.model.student import Student
+from tutelage.student.text.encoding import Sample, pad
 
 
 def released_passes(student: Student, samples: Sequence[LessonSample], margin: float) -> JointSums:

@@ -26,7 +26,7 @@ from measuring.timing import environment, peak_memory_gib
 from tutelage.recipes import read_recipe
 from tutelage.rounds import Run, start_run
 from tutelage.rounds.learn import play_round
-from tutelage.student.model import choose_device, save_student
+from tutelage.student.model.student import choose_device, save_student
 from tutelage.workspace import read_json
 
 RECIPE = Path(__file__).parents[1] / "configs" / "gsm8k.toml"

@@ -19,8 +19,8 @@ from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from measuring.timing import StepTimes, Stopwatch, as_json, environment
-from tutelage.student.model import Student
-from tutelage.student.separate import LessonSample
+from tutelage.student.loss.separate import LessonSample
+from tutelage.student.model.student import Student
 
 if TYPE_CHECKING:
     from step_variants import StepJob

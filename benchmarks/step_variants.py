@@ -14,11 +14,11 @@ from measuring.models import load_model
 from measuring.timing import StepTimes, Stopwatch, as_json, environment
 from released_step import released_passes
 from tutelage.config import StudySettings
-from tutelage.student.gradient_checkpointing import checkpoints_activations
-from tutelage.student.losses import joint_loss
-from tutelage.student.model import Student, autocast
-from tutelage.student.separate import JointSums, LessonSample, separate_passes
-from tutelage.student.stepping import StudyStep
+from tutelage.student.loss.losses import joint_loss
+from tutelage.student.loss.separate import JointSums, LessonSample, separate_passes
+from tutelage.student.model.gradient_checkpointing import checkpoints_activations
+from tutelage.student.model.student import Student, autocast
+from tutelage.student.training.stepping import StudyStep
 
 LEARNING_RATE = 1e-5
 MARGIN, LAMBDA = 1.0, 0.5  # Eqs. 3 and 4

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from tests.tiny import LESSON, make_model, make_tokenizer, save_model
-from tutelage.student.model import Student, load_student, save_student
+from tutelage.student.model.student import Student, load_student, save_student
 
 # How long an example takes is the machine's affair: what is slow shows in benchmarks/.
 hypothesis.settings.register_profile("untimed", deadline=None)

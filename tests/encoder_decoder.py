@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from tests.tiny import save_model
-from tutelage.student.model import Student, load_student
+from tutelage.student.model.student import Student, load_student
 
 WORDS = "Question Reasoning Answer A cat cow has have legs How many pens gets more and there are is The So"
 CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:.,?!*+=-()$%'"

@@ -1,6 +1,6 @@
 """Runs a function in several processes at a time, which talk as the ranks of a run do, on the CPU.
 
-    python tests/ranks.py '[{"work": "tests.student.ranked.train", "ranks": 2, "named": {"steps": 3}}]'
+    python tests/ranks.py '[{"work": "tests.student.ranks.ranked.train", "ranks": 2, "named": {"steps": 3}}]'
 
 Each rank is a fork of this process, which has imported everything: starting anew takes most of a small test's time.
 Prints a JSON list: of each job what every rank gave, by rank, or "error: …" where it raised.
@@ -83,7 +83,7 @@ def _work(job: Job, here: int) -> None:
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
     jobs = [Job(**one) for one in json.loads(sys.argv[1])]
-    for path in ("tutelage.student.training", *(job.work.rsplit(".", 1)[0] for job in jobs)):
+    for path in ("tutelage.student.training.loop", *(job.work.rsplit(".", 1)[0] for job in jobs)):
         importlib.import_module(path)
     results = [_run(job) for job in jobs]
     print(json.dumps(results))  # noqa: T201

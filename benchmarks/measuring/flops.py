@@ -14,7 +14,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from measuring.lessons import question_end
-from tutelage.student.separate import LessonSample
+from tutelage.student.loss.separate import LessonSample
 
 
 @dataclass(frozen=True, slots=True)

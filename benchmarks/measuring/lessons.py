@@ -8,9 +8,9 @@ import numpy as np
 
 from measuring.lengths import Lengths, draw_lengths
 from measuring.models import FIRST_WORD
-from tutelage.student.encoding import Sample
-from tutelage.student.model import Student
-from tutelage.student.separate import LessonSample
+from tutelage.student.loss.separate import LessonSample
+from tutelage.student.model.student import Student
+from tutelage.student.text.encoding import Sample
 
 DEMONSTRATION_WEIGHT = 0.1  # A.2
 

@@ -18,7 +18,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from tutelage.student.model import Student, load_student
+from tutelage.student.model.student import Student, load_student
 
 SHAPES: dict[str, dict[str, int]] = {
     "tiny": {

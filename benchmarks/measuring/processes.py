@@ -21,7 +21,7 @@ _PRELOAD = (
     "torch",
     "transformers.models.llama.modeling_llama",
     "transformers.generation.utils",
-    "tutelage.student.training",
+    "tutelage.student.training.loop",
     "trl.trainer.sft_trainer",
 )
 

@@ -11,7 +11,7 @@ from measuring.models import FIRST_WORD, is_random, words
 from tutelage.config import TaskSettings
 from tutelage.demonstrations import load_demonstrations
 from tutelage.prompts import student_prompt
-from tutelage.student.model import Student
+from tutelage.student.model.student import Student
 from tutelage.tasks import load_task
 
 

@@ -27,7 +27,7 @@ def run_together(
     """
     # Anew on a GPU: a process that has touched CUDA must not be forked. Forked, one is there in no time.
     context: Any = multiprocessing.get_context("forkserver" if on_cpu else "spawn")
-    context.set_forkserver_preload(["tutelage.student.training", "measuring.models"])
+    context.set_forkserver_preload(["tutelage.student.training.loop", "measuring.models"])
     port = free_port()
     processes, receivers = [], []
     began = time.monotonic()

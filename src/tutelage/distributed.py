@@ -45,7 +45,7 @@ def joined(cpu: bool = False) -> Iterator[None]:
     if "OMP_NUM_THREADS" not in os.environ:
         # Each would take all cores, and threads that wait for each other by spinning would hold up those of the others.
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // _local_world_size()))
-    # It would leave the group to DeepSpeed, which knows one backend only, and joins this group later (student/zero.py).
+    # It would leave the group to DeepSpeed, which knows one backend only, and joins this one later (ranks/zero.py).
     with _unset("ACCELERATE_USE_DEEPSPEED"):
         PartialState(cpu=cpu, backend="gloo" if cpu else "cpu:gloo,cuda:nccl", timeout=PATIENCE)
     try:

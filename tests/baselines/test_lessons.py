@@ -15,8 +15,8 @@ from tutelage.errors import RecipeError
 from tutelage.recipes import read_recipe
 from tutelage.records import Attempt, Triplet
 from tutelage.rounds import Run, start_run
-from tutelage.student.encoding import Sample
-from tutelage.student.model import Student
+from tutelage.student.model.student import Student
+from tutelage.student.text.encoding import Sample
 from tutelage.workspace import read_json, read_records
 
 

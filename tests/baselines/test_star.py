@@ -13,8 +13,8 @@ from tutelage.demonstrations import load_demonstrations
 from tutelage.recipes import read_recipe
 from tutelage.records import Correction, Question, Triplet
 from tutelage.rounds import Run, start_run
-from tutelage.student.sampling import Finished, Further
-from tutelage.student.stopping import Completion
+from tutelage.student.answering.answers import Finished, Further
+from tutelage.student.answering.stopping import Completion
 from tutelage.workspace import read_json, read_records
 
 

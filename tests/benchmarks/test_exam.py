@@ -12,7 +12,7 @@ from exam_variants import read_batching
 from measuring.lengths import draw_lengths
 from measuring.models import load_model
 from measuring.prompts import make_prompts
-from tutelage.student.sampling import encode_prompts
+from tutelage.student.answering.prompts import encode_prompts
 
 
 @pytest.mark.slow

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from measuring.flops import Work, step_flops, tree_work
 from measuring.models import load_model
-from tutelage.student.encoding import Sample
-from tutelage.student.separate import LessonSample
+from tutelage.student.loss.separate import LessonSample
+from tutelage.student.text.encoding import Sample
 
 
 def _sample(*token_ids: int) -> Sample:

@@ -10,8 +10,8 @@ import torch
 from measuring.lessons import make_batches, question_end
 from measuring.models import load_model
 from released_step import released_passes
-from tutelage.student.model import Student
-from tutelage.student.separate import JointSums, LessonSample, separate_passes
+from tutelage.student.loss.separate import JointSums, LessonSample, separate_passes
+from tutelage.student.model.student import Student
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tutelage.comparisons.results import RoundResult, RunResult, TeacherUse, rea
 from tutelage.comparisons.settings import ColumnSettings, read_comparison
 from tutelage.comparisons.table import Table
 from tutelage.errors import BudgetError, RecipeError, WorkspaceError
-from tutelage.student.model import Student
+from tutelage.student.model.student import Student
 from tutelage.workspace import read_json
 
 PAPER = Paper(

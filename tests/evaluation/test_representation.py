@@ -21,8 +21,8 @@ from tutelage.evaluation.representation import (
     separation,
     separation_gained,
 )
-from tutelage.student.encoding import Sample, encode_sample
-from tutelage.student.model import Student
+from tutelage.student.model.student import Student
+from tutelage.student.text.encoding import Sample, encode_sample
 
 BEFORE = "Question: Two and two?\nReasoning: 2 + 2 = 4.\nAnswer: 4\n\n"
 TEXTS = [

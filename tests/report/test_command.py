@@ -15,7 +15,7 @@ from tutelage.recipes import read_recipe
 from tutelage.report import write
 from tutelage.report.inside import read_inside, within
 from tutelage.rounds import learn as learn_run
-from tutelage.student.encoding import Sample
+from tutelage.student.text.encoding import Sample
 from tutelage.workspace import read_json
 
 Command = Callable[..., tuple[int, str, str]]

@@ -12,8 +12,8 @@ from tutelage.errors import WorkspaceError
 from tutelage.records import Attempt, Question, from_json
 from tutelage.rounds import answering
 from tutelage.rounds.answering import answer_all
-from tutelage.student.sampling import Finished, Further
-from tutelage.student.stopping import Completion
+from tutelage.student.answering.answers import Finished, Further
+from tutelage.student.answering.stopping import Completion
 from tutelage.workspace import read_records, unfinished
 
 QUESTIONS = [Question(f"q{place}", "?", str(place), "number") for place in range(7)]

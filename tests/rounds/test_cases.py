@@ -11,7 +11,7 @@ import pytest
 from tests.rounds.finished import begun_run, write_evaluation, write_exam
 from tutelage.rounds import cases as module
 from tutelage.rounds.cases import corrected_cases, evaluated_cases
-from tutelage.student.stopping import Completion
+from tutelage.student.answering.stopping import Completion
 
 
 def test_what_turned_after_feedback_is_asked_of_the_student_that_studied_it(

@@ -18,8 +18,8 @@ from tutelage.recipes import read_recipe
 from tutelage.records import Attempt, Question, Triplet
 from tutelage.rounds import ask, learn, resume
 from tutelage.rounds.study import _Log, encode_lesson
-from tutelage.student.model import Student
-from tutelage.student.training import Step
+from tutelage.student.model.student import Student
+from tutelage.student.training.loop import Step
 from tutelage.workspace import read_records
 
 ASKED = "Bo has 1 pen and gets 2 more. How many pens are there?"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tutelage.records import Attempt, Mistake, Question
 from tutelage.rounds.answering import grade
 from tutelage.rounds.exam import find_mistakes
-from tutelage.student.stopping import Completion
+from tutelage.student.answering.stopping import Completion
 
 
 def attempt(question: str, rationale: str, answer: str | None, correct: bool = False) -> Attempt:

@@ -17,7 +17,7 @@ from tests.tiny import make_model, make_tokenizer, save_model
 from tutelage.errors import RecipeError, WorkspaceError
 from tutelage.rounds import Run, ask, study
 from tutelage.rounds.export import export
-from tutelage.student.model import load_student
+from tutelage.student.model.student import load_student
 
 SHORT = ["task.train_questions=6", "task.test_questions=3", "exam.attempts=1", "study.steps=1"]
 

@@ -18,7 +18,7 @@ from tutelage.rounds import exam, feedback, learn, mistakes, start_run
 from tutelage.rounds.cast import find_files
 from tutelage.rounds.feedback import Requests, check_no_test_question, questions_to_ask, sort_replies
 from tutelage.rounds.run import Run
-from tutelage.student.model import Student
+from tutelage.student.model.student import Student
 from tutelage.teacher.protocol import Reply, Request
 from tutelage.workspace import read_json
 

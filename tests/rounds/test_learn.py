@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.killed import Kill, run_all
 from tests.openai_server import OpenAIServer
-from tutelage.cli import _studied
+from tutelage.cli.stages import studied
 from tutelage.config import OpenAITeacherSettings
 from tutelage.errors import BudgetError, WorkspaceError
 from tutelage.recipes import read_recipe
@@ -125,7 +125,7 @@ def test_students_that_nothing_reads_are_deleted_if_the_recipe_says_so(recipe: P
     run = learn(read_recipe(recipe, short), tmp_path / "run")
     assert read_json(run.workspace.outcome)["best_round"] == 0  # such a rate teaches nothing
     assert [number for number in range(3) if run.round(number).student.is_dir()] == [0, 2]
-    assert _studied(run.round(1)).exists()  # `tutelage study` goes on behind it
+    assert studied(run.round(1)).exists()  # `tutelage study` goes on behind it
     with pytest.raises(WorkspaceError, match="round 1 was deleted"):
         study(run, 1)
     run.workspace.release()
@@ -266,7 +266,7 @@ def test_a_full_disk_at_a_checkpoint_is_one_clear_error(
     def full(*_: object, **__: object) -> None:
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr("tutelage.student.checkpoint.save_file", full)
+    monkeypatch.setattr("tutelage.student.training.checkpoint.save_file", full)
     with pytest.raises(WorkspaceError, match="No space left") as error:
         learn(read_recipe(recipe, ["rounds.limit=1"]), tmp_path / "run")
     assert "tutelage resume" in str(error.value)

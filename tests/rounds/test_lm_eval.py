@@ -27,9 +27,9 @@ from tutelage.rounds.learn import hand_over
 from tutelage.rounds.lm_eval import model_arguments, write_lm_eval
 from tutelage.rounds.lm_eval_utils import process_results
 from tutelage.rounds.plateau import Decision
-from tutelage.student.model import load_student
-from tutelage.student.sampling import encode_prompts
-from tutelage.student.stopping import answer_end
+from tutelage.student.answering.prompts import encode_prompts
+from tutelage.student.answering.stopping import answer_end
+from tutelage.student.model.student import load_student
 from tutelage.workspace import read_records
 
 SHOWN = Demonstration("z has 1 and gets 1. How many?", "1 + 1 = 2.", "2")

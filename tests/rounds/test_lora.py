@@ -22,9 +22,9 @@ from tutelage.rounds import Run, ask, learn, resume, study
 from tutelage.rounds.run import open_run
 from tutelage.rounds.students import public_base
 from tutelage.rounds.study import _Log
-from tutelage.student.lora import is_adapter, read_adapter
-from tutelage.student.model import Student, load_student
-from tutelage.student.training import Step
+from tutelage.student.model.lora import is_adapter, read_adapter
+from tutelage.student.model.student import Student, load_student
+from tutelage.student.training.loop import Step
 from tutelage.workspace import read_records, remove
 
 FEW = ["task.train_questions=6", "task.test_questions=3", "exam.attempts=1"]

@@ -54,7 +54,7 @@ def test_ranks_do_what_one_does_whoever_dies_and_say_once_what_fails(recipe: Pat
         ([*learn, str(whole)], None),
         ([*learn, str(two), *ranks, "study.sharding=full"], None),
         ([*learn, str(cut), *ranks], ("tutelage.rounds.answering._Grading.wait_for", 2, 1)),  # in the exam of round 1
-        (["resume", str(cut), *ranks], ("tutelage.student.stepping.StudyStep.take", 2, 1)),
+        (["resume", str(cut), *ranks], ("tutelage.student.training.stepping.StudyStep.take", 2, 1)),
         (["resume", str(cut)], None),
         ([*learn, str(tmp_path / "too-long"), *ranks, "evaluation.max_new_tokens=600"], None),
         (["resume", str(whole), *ranks, "student.model=other"], None),

@@ -23,9 +23,9 @@ from tutelage.rounds.export import export
 from tutelage.rounds.learn import hand_over
 from tutelage.rounds.plateau import Decision
 from tutelage.rounds.run import open_run
-from tutelage.student.encoding import encode_sample, pad
-from tutelage.student.model import load_student
-from tutelage.student.prompting import prompting_for
+from tutelage.student.model.student import load_student
+from tutelage.student.text.encoding import encode_sample, pad
+from tutelage.student.text.prompting import prompting_for
 
 KNOWN = [
     ("Ann has 2 pens and gets 3 more. How many pens are there?", "Ann has 2 + 3 = 5 pens.", "5"),

@@ -21,7 +21,7 @@ from tutelage.rounds import Run, learn, resume
 from tutelage.rounds.run import open_run
 from tutelage.rounds.study import read_training
 from tutelage.rounds.tracking import Tracking, events, tracked
-from tutelage.student.training import Step
+from tutelage.student.training.loop import Step
 from tutelage.workspace import read_json, read_records
 
 SHORT = ["task.train_questions=6", "task.held_out_questions=2", "task.test_questions=2", "exam.attempts=1"]

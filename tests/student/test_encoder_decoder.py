@@ -19,12 +19,13 @@ from tutelage.errors import StudentError
 from tutelage.prompts import solution_text, student_prompt, teacher_prompt
 from tutelage.records import Demonstration, Mistake, Question
 from tutelage.rounds.answering import grade
-from tutelage.student.drawing import Greedy, Sampling
-from tutelage.student.encoding import encode_sample
-from tutelage.student.model import Student, load_student, save_student
-from tutelage.student.sampling import Answerer, encode_prompts, greedy_batch, sample_batch
-from tutelage.student.stopping import EndRule, writes_lines
-from tutelage.student.vllm import VllmAnswerer
+from tutelage.student.answering.answerer import Answerer, greedy_batch, sample_batch
+from tutelage.student.answering.prompts import encode_prompts
+from tutelage.student.answering.stopping import EndRule, writes_lines
+from tutelage.student.answering.vllm import VllmAnswerer
+from tutelage.student.engine.drawing import Greedy, Sampling
+from tutelage.student.model.student import Student, load_student, save_student
+from tutelage.student.text.encoding import encode_sample
 
 FLAN = "Flan-T5, gated and untied"
 BART_NAME = "BART, learned positions and a bias"

@@ -23,10 +23,10 @@ from tests.student.engine.families import ENGINE, GEMMA, LIBRARY, LLAMA, build
 from tests.student.packed.architectures import make_lesson
 from tests.tiny import make_tokenizer, save_model
 from tutelage.config import StudySettings
-from tutelage.student.drawing import Sampling
-from tutelage.student.model import load_student, save_student
-from tutelage.student.sampling import sample_batch
-from tutelage.student.stepping import StudyStep
+from tutelage.student.answering.answerer import sample_batch
+from tutelage.student.engine.drawing import Sampling
+from tutelage.student.model.student import load_student, save_student
+from tutelage.student.training.stepping import StudyStep
 
 FAMILIES: dict[str, Callable[[int], PreTrainedConfig]] = {
     "GPT-2": ENGINE["gpt 2"],

@@ -13,7 +13,7 @@ from tutelage.config import LocalTeacherSettings
 from tutelage.errors import DataError
 from tutelage.rounds import cast
 from tutelage.rounds.cast import find_files, stop_place
-from tutelage.student.model import Student
+from tutelage.student.model.student import Student
 from tutelage.teacher.local import GeneratedText
 
 PROMPT = LESSON.partition("Reasoning:")[0] + "Reasoning:"

@@ -19,12 +19,12 @@ from tutelage.records import Demonstration, Question, Triplet
 from tutelage.rounds.answering import answer_all, answers_of, finished_answers
 from tutelage.rounds.evaluate import keep_score
 from tutelage.rounds.run import Run
-from tutelage.student.drawing import Greedy
-from tutelage.student.encoding import encode_sample
-from tutelage.student.model import Student
-from tutelage.student.sampling import Answers, Finished, Further
-from tutelage.student.separate import LessonSample
-from tutelage.student.stopping import Completion
+from tutelage.student.answering.answers import Answers, Finished, Further
+from tutelage.student.answering.stopping import Completion
+from tutelage.student.engine.drawing import Greedy
+from tutelage.student.loss.separate import LessonSample
+from tutelage.student.model.student import Student
+from tutelage.student.text.encoding import encode_sample
 from tutelage.workspace import read_json
 
 _FIRST_LINE = re.compile(r"\s*\S[^\n]*(?=\n)")

@@ -17,8 +17,8 @@ from tutelage.baselines.one_pass import lesson_of_one_pass, one_pass
 from tutelage.records import Demonstration, Triplet
 from tutelage.rounds.run import Run
 from tutelage.rounds.study import encode_lesson
-from tutelage.student.model import Student
-from tutelage.student.separate import LessonSample
+from tutelage.student.loss.separate import LessonSample
+from tutelage.student.model.student import Student
 
 
 class _ZeroShot(Run):

@@ -26,7 +26,7 @@ from tutelage.rounds.run import Run
 from tutelage.rounds.study import study
 from tutelage.rounds.summary import summarize
 from tutelage.seeds import derive_seed
-from tutelage.student.drawing import Greedy
+from tutelage.student.engine.drawing import Greedy
 from tutelage.workspace import read_records, write_json, write_records
 
 OWN = "the student itself"

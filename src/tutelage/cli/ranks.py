@@ -7,10 +7,12 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
+from tutelage.cli.common import read
 from tutelage.errors import RecipeError, TutelageError
 from tutelage.progress import plain
 
@@ -25,6 +27,15 @@ _GRACE_SECONDS = 5
 def is_launched() -> bool:
     """Whether this process is one of several. As in `distributed`, without importing torch."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
+
+
+def done_on_ranks(gpus: int | None, target: Path, overrides: list[str] | None, data: Path | None = None) -> bool:
+    """Whether this command has run on several GPUs, and is done. target: a recipe, or a run folder, which has one."""
+    file = target / "recipe.toml" if target.is_dir() else target
+    if gpus is None or not file.is_file():  # the latter is an error, which whoever opens the run tells
+        return False
+    recipe = read(file, overrides or [], data)
+    return started(gpus, recipe.student.device)
 
 
 def started(gpus: int | None, device: str) -> bool:

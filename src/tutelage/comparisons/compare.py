@@ -33,7 +33,7 @@ from tutelage.rounds.cast import build_spending, build_teacher
 from tutelage.rounds.costs import RunCost, run_cost
 from tutelage.rounds.provenance import run_provenance
 from tutelage.rounds.run import CHANGEABLE, Run, open_run, start_run
-from tutelage.student.lora import check_packages
+from tutelage.student.model.lora import check_packages
 from tutelage.workspace import KEYS, Workspace, read_json, write_json, write_text
 
 

@@ -14,7 +14,7 @@ from tutelage.baselines.teacher import METHOD, score_path
 from tutelage.comparisons.sharing import Taken, stage_seconds, taken_stages
 from tutelage.records import Attempt, Correction, Score, StoredQuestion, Triplet
 from tutelage.rounds.study import read_training
-from tutelage.student.training import Step
+from tutelage.student.training.loop import Step
 from tutelage.teacher.books.accounts import Totals, totals
 from tutelage.teacher.books.ledger import Ledger
 from tutelage.workspace import Round, Workspace, read_json, read_records

@@ -23,9 +23,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tutelage.errors import DataError
-from tutelage.student.encoding import Sample, pad
-from tutelage.student.model import Student, autocast, safetensors_errors
-from tutelage.student.separate import at_last, hidden_and_logits
+from tutelage.student.loss.separate import at_last, hidden_and_logits
+from tutelage.student.model.student import Student, autocast, safetensors_errors
+from tutelage.student.text.encoding import Sample, pad
 from tutelage.workspace import write_atomically
 
 _BATCH = 4

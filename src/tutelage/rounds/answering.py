@@ -21,13 +21,14 @@ from tutelage.errors import StudentError, WorkspaceError
 from tutelage.progress import progress
 from tutelage.records import Attempt, Question, from_json, to_json
 from tutelage.rounds.run import Run
-from tutelage.student.drawing import Drawing
-from tutelage.student.memory import automatic_slots
-from tutelage.student.model import Student
-from tutelage.student.prompting import prompting_for
-from tutelage.student.sampling import Answerer, Answers
-from tutelage.student.stopping import Completion
-from tutelage.student.vllm import VllmAnswerer
+from tutelage.student.answering.answerer import Answerer
+from tutelage.student.answering.answers import Answers
+from tutelage.student.answering.stopping import Completion
+from tutelage.student.answering.vllm import VllmAnswerer
+from tutelage.student.engine.drawing import Drawing
+from tutelage.student.model.memory import automatic_slots
+from tutelage.student.model.student import Student
+from tutelage.student.text.prompting import prompting_for
 from tutelage.tasks.answers import is_right, read_answer, student_rationale
 from tutelage.workspace import PARTIAL, disk_errors, read_records, remove, unfinished, write_records
 

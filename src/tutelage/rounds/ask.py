@@ -8,7 +8,7 @@ from tutelage.records import AnswerKind, Attempt, Question
 from tutelage.rounds.answering import grade, prompts_for
 from tutelage.rounds.run import Run, open_run
 from tutelage.rounds.students import chosen_student, load_whole
-from tutelage.student.sampling import greedy_batch
+from tutelage.student.answering.answerer import greedy_batch
 
 
 def ask(folder: Path, text: str, choices: tuple[str, ...] = (), number: int | None = None) -> Attempt:

@@ -10,7 +10,7 @@ from tutelage.evaluation.picking import RULE, pick
 from tutelage.records import Attempt, Correction, Mistake, Question
 from tutelage.rounds.answering import grade, prompts_for
 from tutelage.rounds.run import Run
-from tutelage.student.sampling import greedy_batch
+from tutelage.student.answering.answerer import greedy_batch
 from tutelage.workspace import read_records
 
 

@@ -14,10 +14,10 @@ from tutelage.config import (
 from tutelage.errors import DataError
 from tutelage.prompts import STOP
 from tutelage.records import Message
-from tutelage.student.chat import render_chat
-from tutelage.student.drawing import Drawing, Greedy, Sampling
-from tutelage.student.model import Student, load_student
-from tutelage.student.sampling import Answerer
+from tutelage.student.answering.answerer import Answerer
+from tutelage.student.engine.drawing import Drawing, Greedy, Sampling
+from tutelage.student.model.student import Student, load_student
+from tutelage.student.text.chat import render_chat
 from tutelage.teacher.asking import Spending
 from tutelage.teacher.batches.client import BatchTeacher
 from tutelage.teacher.books.budget import Budget, Spent, Whose

@@ -17,9 +17,9 @@ from tutelage.rounds.answering import prompts_for
 from tutelage.rounds.lesson import lesson
 from tutelage.rounds.run import Run
 from tutelage.rounds.study import encode_lesson
-from tutelage.student.encoding import Sample
-from tutelage.student.model import Student
-from tutelage.student.sampling import encode_prompts
+from tutelage.student.answering.prompts import encode_prompts
+from tutelage.student.model.student import Student
+from tutelage.student.text.encoding import Sample
 from tutelage.workspace import read_records, write_json, write_records
 
 

@@ -11,7 +11,7 @@ from tutelage.records import Attempt
 from tutelage.rounds.answering import answer_all, answers_of, finished_answers, prompts_for
 from tutelage.rounds.orders import call
 from tutelage.rounds.run import Run
-from tutelage.student.drawing import Greedy
+from tutelage.student.engine.drawing import Greedy
 from tutelage.workspace import read_json, write_json
 
 

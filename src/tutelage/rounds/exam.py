@@ -10,7 +10,7 @@ from tutelage.rounds.answering import answer_all, answers_of, finished_answers, 
 from tutelage.rounds.orders import call
 from tutelage.rounds.run import Run
 from tutelage.seeds import derive_seed
-from tutelage.student.drawing import Sampling
+from tutelage.student.engine.drawing import Sampling
 from tutelage.workspace import read_records, write_records
 
 

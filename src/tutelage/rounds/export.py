@@ -12,9 +12,9 @@ import torch
 from tutelage.errors import RecipeError, WorkspaceError
 from tutelage.rounds.run import Run, open_run
 from tutelage.rounds.students import chosen_student, load_whole, public_base
-from tutelage.student.lora import is_adapter, read_adapter, write_adapter
-from tutelage.student.model import save_student
-from tutelage.student.prompting import write_template
+from tutelage.student.model.lora import is_adapter, read_adapter, write_adapter
+from tutelage.student.model.student import save_student
+from tutelage.student.text.prompting import write_template
 from tutelage.workspace import disk_errors, write_atomically
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -18,7 +18,7 @@ from tutelage.rounds.cast import build_spending, build_teacher
 from tutelage.rounds.exam import mistakes
 from tutelage.rounds.run import Run
 from tutelage.seeds import derive_seed
-from tutelage.student.model import Student
+from tutelage.student.model.student import Student
 from tutelage.tasks.answers import is_right
 from tutelage.tasks.replies import read_reply, reply_rationale
 from tutelage.teacher.asking import ask

@@ -22,7 +22,7 @@ from tutelage.rounds.students import studies_in_shards
 from tutelage.rounds.study import study
 from tutelage.rounds.summary import summarize
 from tutelage.rounds.tracking import check_trackers, tracked
-from tutelage.student.prompting import write_template
+from tutelage.student.text.prompting import write_template
 from tutelage.workspace import PARTIAL, link_tree, read_json, remove, write_atomically, write_json
 
 Result = TypeVar("Result")

@@ -24,8 +24,8 @@ from tutelage.prompts import question_text
 from tutelage.records import Question, Triplet
 from tutelage.rounds.export import check_free_for_export
 from tutelage.rounds.run import Run, open_run
-from tutelage.student.prompting import Prompting, prompting_for
-from tutelage.student.run_template import assistant_turn
+from tutelage.student.text.prompting import Prompting, prompting_for
+from tutelage.student.text.run_template import assistant_turn
 from tutelage.workspace import read_records, write_atomically
 
 Configuration = Literal["chat", "prompt-completion", "preference"]

@@ -17,9 +17,9 @@ from tutelage.errors import StudentError, WorkspaceError
 from tutelage.records import to_json
 from tutelage.rounds.answering import prompts_for
 from tutelage.rounds.run import Run
-from tutelage.student.model import Student, load_student
-from tutelage.student.sampling import encode_prompts
-from tutelage.student.stopping import NEXT_QUESTION, writes_lines
+from tutelage.student.answering.prompts import encode_prompts
+from tutelage.student.answering.stopping import NEXT_QUESTION, writes_lines
+from tutelage.student.model.student import Student, load_student
 from tutelage.workspace import disk_errors, read_json, write_atomically
 
 _TASK = """\

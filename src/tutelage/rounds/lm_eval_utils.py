@@ -10,7 +10,7 @@ from datasets import Dataset
 
 try:
     from tutelage.records import Question, from_json
-    from tutelage.student.stopping import answer_end, answer_end_in_line
+    from tutelage.student.answering.stopping import answer_end, answer_end_in_line
     from tutelage.tasks.answers import is_right, read_answer
 except ImportError as error:
     raise ImportError(

@@ -19,10 +19,10 @@ from tutelage.rounds.leakage import write_question_leakage
 from tutelage.rounds.questions import choose_questions
 from tutelage.rounds.status import StatusFile
 from tutelage.rounds.students import load_learner, load_whole, studies_in_shards, write_learner
-from tutelage.student.lora import check_adapter, check_packages
-from tutelage.student.model import Student, load_student, save_student
-from tutelage.student.prompting import prompting_for
-from tutelage.student.training import Step
+from tutelage.student.model.lora import check_adapter, check_packages
+from tutelage.student.model.student import Student, load_student, save_student
+from tutelage.student.text.prompting import prompting_for
+from tutelage.student.training.loop import Step
 from tutelage.tasks.split import describe, question_key
 from tutelage.workspace import (
     Round,

@@ -14,7 +14,7 @@ from torch import Tensor
 from tutelage.config import LoraSettings, Recipe
 from tutelage.errors import WorkspaceError
 from tutelage.seeds import derive_seed
-from tutelage.student.lora import (
+from tutelage.student.model.lora import (
     adapter_of,
     begin_adapter,
     continue_adapter,
@@ -24,9 +24,9 @@ from tutelage.student.lora import (
     read_adapter,
     write_adapter,
 )
-from tutelage.student.model import Student, choose_device, load_student, save_student, save_words
-from tutelage.student.sharding import is_wanted
-from tutelage.student.sources import PACKAGE
+from tutelage.student.model.sources import PACKAGE
+from tutelage.student.model.student import Student, choose_device, load_student, save_student, save_words
+from tutelage.student.ranks.sharding import is_wanted
 from tutelage.workspace import Workspace, read_json
 
 

@@ -18,13 +18,13 @@ from tutelage.rounds.orders import call
 from tutelage.rounds.run import Run
 from tutelage.rounds.students import check_not_deleted
 from tutelage.seeds import derive_seed
-from tutelage.student.encoding import Sample, encode_sample
-from tutelage.student.model import Student
-from tutelage.student.prompting import prompting_for
-from tutelage.student.separate import LessonSample
-from tutelage.student.sharding import gather_weights
-from tutelage.student.training import Step, count_steps
-from tutelage.student.training import study as train
+from tutelage.student.loss.separate import LessonSample
+from tutelage.student.model.student import Student
+from tutelage.student.ranks.sharding import gather_weights
+from tutelage.student.text.encoding import Sample, encode_sample
+from tutelage.student.text.prompting import prompting_for
+from tutelage.student.training.loop import Step, count_steps
+from tutelage.student.training.loop import study as train
 from tutelage.workspace import disk_errors, read_records, remove, unfinished, write_atomically, write_text
 
 Encode = Callable[[Run, Student, Sequence[Triplet]], list[LessonSample]]

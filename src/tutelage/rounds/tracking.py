@@ -24,7 +24,7 @@ from tutelage.errors import RecipeError, WorkspaceError
 from tutelage.progress import say
 from tutelage.records import from_json
 from tutelage.rounds.run import Run
-from tutelage.student.training import Step
+from tutelage.student.training.loop import Step
 from tutelage.workspace import PARTIAL, disk_errors, read_json, unfinished
 
 _PACKAGES: Mapping[TrackerName, tuple[str, ...]] = {

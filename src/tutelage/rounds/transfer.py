@@ -19,8 +19,8 @@ from tutelage.records import Attempt, Demonstration, Question, to_json
 from tutelage.rounds.answering import answer_all, answers_of, finished_answers
 from tutelage.rounds.evaluate import evaluate
 from tutelage.rounds.run import Run
-from tutelage.student.drawing import Greedy
-from tutelage.student.prompting import prompting_for
+from tutelage.student.engine.drawing import Greedy
+from tutelage.student.text.prompting import prompting_for
 from tutelage.tasks import Task, load_task, split_task
 from tutelage.tasks.quantities import whole_number
 from tutelage.tasks.split import question_key

@@ -18,20 +18,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import LlamaConfig
 
+from tests.student.answering.test_answerer import PROMPTS, TABLE_9
 from tests.student.engine.families import ENGINE, LIBRARY, LLAMA, build
-from tests.student.test_sampling import PROMPTS, TABLE_9
 from tests.tiny import make_model, save_model
-from tutelage.student import generating
-from tutelage.student.drawing import Drawing, Greedy
+from tutelage.student.answering import generating
+from tutelage.student.answering.answerer import Answerer
+from tutelage.student.answering.prompts import encode_prompts
+from tutelage.student.answering.stopping import EndRule
 from tutelage.student.engine import engine as engine_module
 from tutelage.student.engine.cache import SlotCache
+from tutelage.student.engine.drawing import Drawing, Greedy
 from tutelage.student.engine.engine import Engine, Options, shared_prefix, working_copy
 from tutelage.student.engine.flex import join_by_flex
 from tutelage.student.engine.graph import GraphDecoder
 from tutelage.student.engine.scheduler import Request
-from tutelage.student.model import Student, load_student
-from tutelage.student.sampling import Answerer, encode_prompts
-from tutelage.student.stopping import EndRule
+from tutelage.student.model.student import Student, load_student
 
 SEEDS = list(range(len(PROMPTS)))
 

@@ -35,9 +35,9 @@ from transformers import (
 )
 
 from tests.tiny import make_model, make_tokenizer
-from tutelage.student.encoding import encode_sample
-from tutelage.student.model import Student
-from tutelage.student.separate import LessonSample
+from tutelage.student.loss.separate import LessonSample
+from tutelage.student.model.student import Student
+from tutelage.student.text.encoding import encode_sample
 
 VOCABULARY = 320
 SHAPE: dict[str, Any] = {

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tutelage.student.encoding import Sample
+from tutelage.student.loss.separate import LessonSample
 from tutelage.student.packed.attention import dense_mask, tree_flex
 from tutelage.student.packed.blocks import (
     BLOCK,
@@ -21,7 +21,7 @@ from tutelage.student.packed.blocks import (
     tables_of,
 )
 from tutelage.student.packed.tree import Tree, plant
-from tutelage.student.separate import LessonSample
+from tutelage.student.text.encoding import Sample
 
 CPU = torch.device("cpu")
 

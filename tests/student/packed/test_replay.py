@@ -19,19 +19,19 @@ from transformers import Gemma3ForCausalLM, Gemma3TextConfig, PreTrainedModel
 from tests.student.packed.architectures import GEMMA, PACKED, make_student
 from tests.student.packed.architectures import make_lesson as make_triplets
 from tests.tiny import make_model
-from tutelage.student import passes
-from tutelage.student.attention import exchanged_attention
-from tutelage.student.encoding import Sample
-from tutelage.student.gradient_checkpointing import checkpoint_activations
-from tutelage.student.model import Student
+from tutelage.student.loss.separate import LessonSample, separate_passes
+from tutelage.student.model.attention import exchanged_attention
+from tutelage.student.model.gradient_checkpointing import checkpoint_activations
+from tutelage.student.model.student import Student
 from tutelage.student.packed import replay
 from tutelage.student.packed.attention import BLOCK_TREE, masks_by_layer
 from tutelage.student.packed.blocks import BLOCK
 from tutelage.student.packed.replay import Buffers, Replay, decoder_layers, fill, size_for
 from tutelage.student.packed.sums import packed_sums
 from tutelage.student.packed.tree import plant
-from tutelage.student.passes import Passes, in_separate_passes, why_not_packed
-from tutelage.student.separate import LessonSample, separate_passes
+from tutelage.student.text.encoding import Sample
+from tutelage.student.training import passes
+from tutelage.student.training.passes import Passes, in_separate_passes, why_not_packed
 
 
 def make_lesson(questions: int, seed: int, demonstrations: int = 60) -> list[LessonSample]:

@@ -10,13 +10,13 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from tests.student.packed.architectures import DEMONSTRATIONS, PACKED, make_lesson, make_student
-from tutelage.student.attention import exchanged_attention
-from tutelage.student.gradient_checkpointing import checkpoint_activations
-from tutelage.student.losses import joint_loss
-from tutelage.student.model import Student
+from tutelage.student.loss.losses import joint_loss
+from tutelage.student.loss.separate import JointSums, LessonSample, separate_passes
+from tutelage.student.model.attention import exchanged_attention
+from tutelage.student.model.gradient_checkpointing import checkpoint_activations
+from tutelage.student.model.student import Student
 from tutelage.student.packed.attention import TREE
 from tutelage.student.packed.sums import packed_passes, predicted_loss
-from tutelage.student.separate import JointSums, LessonSample, separate_passes
 
 LAMBDA, MARGIN = 0.5, 1.0
 Way = Callable[[Student, Sequence[LessonSample], float], JointSums]

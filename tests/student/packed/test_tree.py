@@ -8,10 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tutelage.student.encoding import Sample
+from tutelage.student.loss.separate import LessonSample
 from tutelage.student.packed.attention import dense_mask, group_sizes
 from tutelage.student.packed.tree import Tree, branches, common_prefix, plant
-from tutelage.student.separate import LessonSample
+from tutelage.student.text.encoding import Sample
 
 # Few different tokens, so that texts agree by chance too, and further than the prefixes say.
 TOKENS = st.lists(st.integers(0, 2), max_size=6)

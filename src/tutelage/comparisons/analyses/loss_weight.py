@@ -14,7 +14,7 @@ from tutelage.comparisons.settings import ColumnSettings
 from tutelage.comparisons.table import Cell, Table
 from tutelage.recipes import read_recipe
 from tutelage.rounds.study import read_training
-from tutelage.student.training import Step
+from tutelage.student.training.loop import Step
 from tutelage.workspace import Workspace
 
 _PARTS = 5

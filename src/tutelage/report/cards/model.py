@@ -19,7 +19,7 @@ from tutelage.report.cards.parts import count, data_text, recipe_text, teacher_t
 from tutelage.report.cards.snippets import snippet
 from tutelage.rounds.costs import Spent, gained, spent
 from tutelage.rounds.run import Run
-from tutelage.student.lora import is_adapter
+from tutelage.student.model.lora import is_adapter
 from tutelage.tasks import TASKS, hub_id_of
 from tutelage.workspace import read_json, write_text
 

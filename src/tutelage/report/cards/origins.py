@@ -9,7 +9,7 @@ from typing import Any
 
 from tutelage.config import StudentSettings
 from tutelage.errors import StudentError
-from tutelage.student.sources import PACKAGE, Source, find_source
+from tutelage.student.model.sources import PACKAGE, Source, find_source
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from tutelage.errors import TeacherError
 from tutelage.records import Message
-from tutelage.student.sources import explain
+from tutelage.student.model.sources import explain
 from tutelage.teacher.books.ledger import Ledger
 
 Prompt = Sequence[Message] | str

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
-from tutelage.student.attention import exchanged_attention
+from tutelage.student.model.attention import exchanged_attention
 
 NAME = "tutelage_slots"
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tutelage.student.drawing import Drawing, Sampling, choose, uniform_numbers
 from tutelage.student.engine.cache import SlotCache
+from tutelage.student.engine.drawing import Drawing, Sampling, choose, uniform_numbers
 from tutelage.student.engine.scheduler import Chunk, Request
 
 PREFILL_TOKENS = {"cuda": 65536}

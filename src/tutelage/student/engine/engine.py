@@ -12,15 +12,15 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from tutelage.student.drawing import Drawing
 from tutelage.student.engine.attention import slots_attention
 from tutelage.student.engine.cache import SlotCache
 from tutelage.student.engine.decoder import EagerDecoder, Work
+from tutelage.student.engine.drawing import Drawing
 from tutelage.student.engine.flex import BLOCK, compiled_join
 from tutelage.student.engine.graph import GraphDecoder
 from tutelage.student.engine.probe import check
 from tutelage.student.engine.scheduler import Ends, More, Request, Scheduler
-from tutelage.student.memory import free_memory, slots_that_fit
+from tutelage.student.model.memory import free_memory, slots_that_fit
 
 _SMALLEST_HEAD = 16  # dimensions, for FlexAttention's kernels
 

@@ -17,17 +17,17 @@ import torch._dynamo
 from torch import Tensor
 
 from tutelage import distributed
-from tutelage.student.attention import exchanged_attention
-from tutelage.student.gradient_checkpointing import checkpoints_activations
-from tutelage.student.losses import joint_loss
-from tutelage.student.memory import is_out_of_memory
-from tutelage.student.model import Student, autocast
+from tutelage.student.loss.losses import joint_loss
+from tutelage.student.loss.separate import JointSums, LessonSample
+from tutelage.student.model.attention import exchanged_attention
+from tutelage.student.model.gradient_checkpointing import checkpoints_activations
+from tutelage.student.model.memory import is_out_of_memory
+from tutelage.student.model.student import Student, autocast
 from tutelage.student.packed.attention import BLOCK_TREE, Sight, masks_by_layer
 from tutelage.student.packed.blocks import BLOCK, Copies, TreeBlockMask, copied_sight, copies_for, tables_of
 from tutelage.student.packed.sums import Pack, chunk_for, cross_entropy, packed_sums
 from tutelage.student.packed.tree import Tree, plant
-from tutelage.student.separate import JointSums, LessonSample
-from tutelage.student.sharding import Root, layers_of
+from tutelage.student.ranks.sharding import Root, layers_of
 
 
 def _copy(kept: Tensor, column: Tensor) -> None:

@@ -17,13 +17,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from tutelage.student.gradient_checkpointing import checkpoints_activations
-from tutelage.student.losses import Sum, triplet_loss
-from tutelage.student.model import Student
+from tutelage.student.loss.losses import Sum, triplet_loss
+from tutelage.student.loss.separate import JointSums, LessonSample
+from tutelage.student.model.gradient_checkpointing import checkpoints_activations
+from tutelage.student.model.student import Student
 from tutelage.student.packed.attention import additive_mask, dense_mask, group_sizes, masks_by_layer
 from tutelage.student.packed.tree import Tree, plant
-from tutelage.student.partitioned import is_partitioned
-from tutelage.student.separate import JointSums, LessonSample
+from tutelage.student.ranks.partitioned import is_partitioned
 
 CHUNK = 4096
 """Predictions whose logits are in memory at a time: 400 MB for 49 thousand tokens in bfloat16, and what a loss adds."""

@@ -22,8 +22,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tutelage.student.encoding import Sample
-from tutelage.student.separate import LessonSample
+from tutelage.student.loss.separate import LessonSample
+from tutelage.student.text.encoding import Sample
 
 
 @dataclass(frozen=True, slots=True)

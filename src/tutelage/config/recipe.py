@@ -1,0 +1,69 @@
+"""The recipe as a whole."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import PositiveInt, model_validator
+
+from tutelage.config.section import Section, Share
+from tutelage.config.student import EvaluationSettings, ExamSettings, PromptSettings, StudentSettings
+from tutelage.config.study import LoraSettings, StudySettings
+from tutelage.config.task import TaskSettings
+from tutelage.config.teacher import AnyTeacherSettings
+
+
+class RoundsSettings(Section):
+    """When to stop (Algorithm 1) and what a round studies.
+
+    patience: rounds in a row without a gain of at least `smallest_gain` (a fraction of 1) in held-out
+    accuracy before the run stops; a round must be better than the best one before it in any case.
+    data: "this round" studies that round's rationales (Table 5), "all rounds" merges those of all so far.
+    keep: whose students stay on the disk: "all" rounds', or those "needed": the untrained one, the best and the last.
+    """
+
+    limit: PositiveInt = 4
+    patience: PositiveInt = 1
+    smallest_gain: Share = 0.0
+    data: Literal["this round", "all rounds"] = "this round"
+    keep: Literal["all", "needed"] = "all"
+
+
+TrackerName = Literal["tensorboard", "wandb", "trackio"]
+
+
+class Recipe(Section):
+    """Everything that decides what a run does.
+
+    report_to: the trackers that are told of each study step and round, one or several; named as in transformers.
+    project, run_name: how they file the run there; None: the run folder's name. Keys to them never stand in a recipe.
+    """
+
+    task: TaskSettings
+    student: StudentSettings
+    teacher: AnyTeacherSettings
+    prompt: PromptSettings = PromptSettings()
+    exam: ExamSettings = ExamSettings()
+    study: StudySettings = StudySettings()
+    lora: LoraSettings | None = None
+    rounds: RoundsSettings = RoundsSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    seed: int = 42
+    report_to: TrackerName | Literal["none"] | tuple[TrackerName, ...] = "none"
+    project: str = "tutelage"
+    run_name: str | None = None
+
+    @property
+    def trackers(self) -> tuple[TrackerName, ...]:
+        """Those of `report_to`, each once."""
+        if self.report_to == "none":
+            return ()
+        return tuple(dict.fromkeys([self.report_to] if isinstance(self.report_to, str) else self.report_to))
+
+    @model_validator(mode="after")
+    def _check_own_task(self) -> Recipe:
+        if (self.task.name == "own") != (self.task.file is not None):
+            raise ValueError('task.file goes with task.name = "own", and "own" needs it')
+        if self.task.name == "own" and self.task.kind is None:
+            raise ValueError('task.name = "own" needs task.kind: "number", "percentage", "choice", "yes/no" or "text"')
+        return self
