@@ -42,9 +42,11 @@ def _measure(exam: ExamJob, student: Student) -> dict[str, Any]:
     answerer = Answerer(student, prompts, sampling, samples=exam.samples, seeds=range(len(prompts)), batch_size=slots)
     answerer.answer(range(min(len(prompts), WARMING)))
     synchronize(student.device)
+    # Until all have met again: who claims asks the leader, which may be done first.
+    claims = distributed.Claims() if several else None
     distributed.barrier()
     warm = time.perf_counter()
-    tokens, done = (_share if several else _all)(answerer)
+    tokens, done = _all(answerer) if claims is None else _share(answerer, claims)
     synchronize(student.device)
     own_seconds = time.perf_counter() - warm
     distributed.barrier()
@@ -73,10 +75,10 @@ def _all(answerer: Answerer) -> tuple[int, int]:
     return sum(one.tokens for completions in answers for one in completions), sum(map(len, answers))
 
 
-def _share(answerer: Answerer) -> tuple[int, int]:
+def _share(answerer: Answerer, claims: distributed.Claims) -> tuple[int, int]:
     """As one of several ranks, which take parts until there are no more: tokens and sequences."""
     order = [prompt for sitting in answerer.sittings for prompt in sitting]
-    parts, claims = parts_for_ranks(order, answerer.sittings), distributed.Claims()
+    parts = parts_for_ranks(order, answerer.sittings)
     answers: list[Sequence[Completion]] = []
 
     def further() -> Sequence[int]:

@@ -118,7 +118,7 @@ def gather(value: Any) -> list[Any]:
 class Claims:
     """Numbers from 0 up, each given to one rank only: so that work goes to whoever is free. And sums over ranks.
 
-    All ranks make it at the same time.
+    All ranks make it at the same time, and keep it until they have met again: the others ask the leader's.
     """
 
     def __init__(self) -> None:

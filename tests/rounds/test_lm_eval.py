@@ -143,7 +143,7 @@ def test_the_harness_counts_what_the_run_counted(run: Run, tmp_path: Path, capsy
     assert ours["unreadable"] > 0
     hand_over(run, Decision(0, "limit"), 0)
     export(run.workspace.folder, tmp_path / "a folder", lm_eval=True)
-    command = capsys.readouterr().out.splitlines()[-1]
+    command = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("lm_eval "))
     prompts = [student_prompt(question, run.demonstrations) for question in run.questions["test"]]
     result, tokens = harness(command, prompts)
     assert tokens == encode_prompts(run.student(0), prompts)

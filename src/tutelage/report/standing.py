@@ -33,7 +33,8 @@ def cost_text(reading: Reading) -> str:
     asked = found["teacher"]
     if asked is None:
         return f"Cost: {spent}; the teacher has not been asked."
-    tokens = "an unknown number of tokens" if asked["tokens"] is None else f"{asked['tokens']:,} tokens"
+    uncounted = "tokens not counted" if found["free"] else "an unknown number of tokens"
+    tokens = uncounted if asked["tokens"] is None else f"{asked['tokens']:,} tokens"
     money = "an unknown sum" if asked["money"] is None else _money(asked["money"]) or "nothing"
     parts = [f"{asked['requests']:,} requests to the teacher, {tokens}, paid {money}"]
     if asked["unknown"]:

@@ -20,7 +20,7 @@ from tutelage.evaluation.significance import Paired, holm, mcnemar
 from tutelage.records import StoredQuestion
 from tutelage.report.gathering import Section
 from tutelage.report.gathering.comparison_charts import run_charts
-from tutelage.report.gathering.overview import evaluation, events, kept_round, right_answers
+from tutelage.report.gathering.overview import evaluation, events, is_free, kept_round, right_answers
 from tutelage.report.reading import Reading
 
 ALPHA = 0.05
@@ -97,6 +97,7 @@ def _took(reading: Reading) -> dict[str, Any]:
         "tokens": teacher.tokens if totals else None,
         "money": float(teacher.money) if totals and teacher.money is not None else None,
         "unknown": teacher.unknown,
+        "free": bool(totals) and is_free(totals),
         "from_cache": teacher.from_cache,
         "seconds": time.device if time.stages else None,
         "interrupted": time.interrupted,

@@ -64,12 +64,9 @@
     return [points(found.difference), more(`(${format.interval(found.interval, points)})`), more(found.significant ? null : "n.s.", format.pValue(found.adjusted))];
   }
 
-  function atLeast(run, text) {
-    return run.unknown && text !== tutelage.UNKNOWN ? `at least ${text}` : text;
-  }
-
   function counted(value, run, shown = format.integer) {
-    return atLeast(run, value === null ? tutelage.UNKNOWN : shown(value));
+    if (value === null) return run.free ? "not counted" : tutelage.UNKNOWN;
+    return run.unknown ? `at least ${shown(value)}` : shown(value);
   }
 
   function recipeOf(found, place) {
