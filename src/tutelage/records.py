@@ -95,6 +95,7 @@ Verdict = Literal[
     "cut off",
     "no reasoning",
     "tells of the prompt",
+    "wrong step",
     "repeated",
     "too long",
     "surplus",
@@ -102,7 +103,8 @@ Verdict = Literal[
 ]
 """What became of a teacher's reply. Only "kept" ones are studied; "surplus" were right, but enough were kept.
 "cut off": the limit of new tokens cut it before its answer.
-One that "tells of the prompt" speaks of the hint or of the student's mistake, which the student will never see."""
+One that "tells of the prompt" speaks of the hint or of the student's mistake, which the student will never see.
+One with a "wrong step" has an equation that does not hold."""
 
 
 @checked_dataclass(frozen=True, slots=True, config=_STRICT)

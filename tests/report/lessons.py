@@ -38,6 +38,7 @@ DROPPED: Sequence[tuple[Verdict, str]] = (
     ("cut off", "Let us begin with"),
     ("no reasoning", "Answer: 7"),
     ("tells of the prompt", "The hint says 7."),
+    ("wrong step", "3 + 3 = 7."),
     ("too long", "Well, well, well."),
 )
 

@@ -70,6 +70,16 @@ def test_a_recipe_may_keep_replies_that_tell_of_the_prompt(recipe: Path, tmp_pat
     assert kept.verdict == "kept"
 
 
+def test_a_recipe_may_drop_replies_whose_arithmetic_does_not_hold(
+    recipe: Path, tmp_path: Path, tiny_student: Student
+) -> None:
+    texts = ("2 + 2 = 5.\nAnswer: 5", "2 + 3 = 5.\nAnswer: 5", "Two and three are five.\nAnswer: 5")
+    kept = sort(tutor_run(recipe, tmp_path / "kept"), tiny_student, *texts)
+    assert [one.verdict for one in kept] == ["kept"] * 3
+    dropped = sort(tutor_run(recipe, tmp_path / "dropped", "teacher.drop_wrong_steps=true"), tiny_student, *texts)
+    assert [one.verdict for one in dropped] == ["wrong step", "kept", "kept"]
+
+
 def test_trivial_differences_make_no_other_rationale(recipe: Path, tmp_path: Path, tiny_student: Student) -> None:
     run = tutor_run(recipe, tmp_path)
     same = ["Ann's 2 pens + 3 = 5", "Ann’s 2 pens + 3 = 5.", "ann's  2 pens + 3 = 5 !", "Ann's 2 pens\n+ 3 = 5"]

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from tutelage.baselines.method import ALL, Method
 from tutelage.config import Recipe
 from tutelage.errors import RecipeError
+from tutelage.evaluation.steps import check_arithmetic
 from tutelage.prompts import REASONING, SEPARATOR, hint_text, mentions_prompt, question_text, solution_text
 from tutelage.records import Attempt, Correction, Demonstration, Question, Triplet, Verdict
 from tutelage.rounds.answering import answer_all, answers_of, finished_answers, prompts_for
@@ -137,6 +138,8 @@ def _verdict(run: Run, question: Question, attempt: Attempt) -> Verdict:
         return "no reasoning"
     if run.recipe.teacher.drop_leaks and mentions_prompt(attempt.rationale, question):
         return "tells of the prompt"
+    if run.recipe.teacher.drop_wrong_steps and check_arithmetic(attempt.rationale).wrong is not None:
+        return "wrong step"
     return "kept"
 
 

@@ -17,12 +17,15 @@ class TeacherSettings(Section):
     feedback: whether later rounds show the teacher the student's mistake (Table 3 compares).
     replies: asked for per request. rationales: unique ones kept per question (A.2).
     drop_leaks: whether a right reply that speaks of the hint or of the mistake is left out of the lesson.
+    drop_wrong_steps: whether a right reply with an equation that does not hold is left out: a small teacher that is
+    told the answer may bend its arithmetic to it.
     """
 
     feedback: bool = True
     replies: PositiveInt = 4
     rationales: PositiveInt = 4
     drop_leaks: bool = True
+    drop_wrong_steps: bool = False
 
 
 class SampledTeacherSettings(TeacherSettings):

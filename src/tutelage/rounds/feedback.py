@@ -11,6 +11,7 @@ from typing import overload
 
 from tutelage.config import RecordedTeacherSettings, SampledTeacherSettings
 from tutelage.errors import TeacherError, TutelageError
+from tutelage.evaluation.steps import check_arithmetic
 from tutelage.progress import progress, say
 from tutelage.prompts import mentions_prompt, solution_text, teacher_prompt
 from tutelage.records import Correction, Mistake, Question, Verdict
@@ -182,6 +183,8 @@ def _verdict(
         return "no reasoning"
     if run.recipe.teacher.drop_leaks and mentions_prompt(rationale, question):
         return "tells of the prompt"
+    if run.recipe.teacher.drop_wrong_steps and check_arithmetic(rationale).wrong is not None:
+        return "wrong step"
     if folded(rationale) in kept:
         return "repeated"
     # A student that learns to reason for longer than an exam lets it never gets to its answer.

@@ -22,6 +22,7 @@ VERDICTS: Mapping[Verdict, str] = {
     "cut off": "Dropped: the limit on new tokens cut it off before its answer.",
     "no reasoning": "Dropped: it gives the answer without a rationale.",
     "tells of the prompt": "Dropped: it speaks of the hint or of the student's mistake, which the student never sees.",
+    "wrong step": "Dropped: an equation in it does not hold.",
     "repeated": "Dropped: a rationale with the same words was kept already.",
     "too long": "Dropped: longer than the student may write in an exam or an evaluation.",
     "surplus": "Right, but enough rationales were kept already.",
