@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.report.written import TEST, write_run
 from tutelage.report.write import write_report
@@ -248,7 +248,7 @@ def test_new_data_leaves_the_reader_where_he_is(folder: Path, browser_page: Page
     assert changed == ["overview", "rounds"]
     assert page.locator(".verdict").text_content() == "It goes on."
     page.wait_for_timeout(400)  # for the charts, which are drawn anew
-    assert abs(page.evaluate(top) - before) < 3
+    page.wait_for_function(f"Math.abs({top} - {before}) < 3")
     assert page.locator("details[data-key=provenance]").get_attribute("open") is not None
     assert page.evaluate("document.activeElement.textContent") == "CSV"
     assert page.evaluate("document.getElementById('section-rounds').contains(document.activeElement)")
@@ -256,7 +256,7 @@ def test_new_data_leaves_the_reader_where_he_is(folder: Path, browser_page: Page
 
 def test_addresses_lead_to_sections_and_to_views_and_back(folder: Path, browser_page: Page) -> None:
     page = opened(browser_page, folder / "report.html", "#/rounds")
-    assert page.evaluate("document.activeElement.id") == "heading-rounds"
+    expect(page.locator("#heading-rounds")).to_be_focused()
     page.evaluate(
         """() => {
             const draw = ({id}, query, view) => view.append(tutelage.el("h2", {}, `${id} ${query.of}`));
@@ -272,7 +272,7 @@ def test_addresses_lead_to_sections_and_to_views_and_back(folder: Path, browser_
     assert page.locator("#view").is_hidden()
     page.keyboard.press("Tab")
     page.get_by_role("link", name="Inside the student").press("Enter")
-    assert page.evaluate("document.activeElement.id") == "heading-inside"
+    expect(page.locator("#heading-inside")).to_be_focused()  # once the browser has told of the address
 
 
 def test_paper_is_white_though_dark_was_chosen_and_what_cannot_be_pressed_is_left_out(

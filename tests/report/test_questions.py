@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -242,6 +243,14 @@ def test_the_filtered_table_is_downloaded_with_the_numbers_of_the_run(table: Pag
     assert line["id"] == TEST
     assert [line[f"{student}: right"] for student in ("untrained", "after round 1", "after round 2")] == ["1", "0", "1"]
     assert line["statuses"] == "turned wrong in round 1; turned right in round 2; back and forth"
+
+
+def test_no_answer_becomes_a_formula_of_a_spreadsheet(table: Page) -> None:
+    answers = ["=1+1", "@SUM(A1)", "-2+3", "-5", "+7.5", "a = 1"]
+    written = table.evaluate("answers => tutelage.csv(answers.map(answer => ({answer, number: -3})))", answers)
+    lines = list(csv.DictReader(io.StringIO(written)))
+    assert [line["answer"] for line in lines] == ["'=1+1", "'@SUM(A1)", "'-2+3", "-5", "+7.5", "a = 1"]
+    assert {line["number"] for line in lines} == {"-3"}
 
 
 def test_all_of_it_works_by_the_keyboard_alone(table: Page) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.report.gathering.test_comparisons import METHODS, curves
 from tests.report.made_runs import write_comparison, write_run
@@ -152,7 +152,7 @@ def test_a_folder_of_comparisons(comparisons: Path, browser_page: Page) -> None:
         summary.click()
     check_looks(page)
     page.get_by_role("navigation").get_by_role("link", name="Small (b)").click()
-    assert page.evaluate("document.activeElement.id") == "heading-comparison-2"
+    expect(page.locator("#heading-comparison-2")).to_be_focused()
     page.locator("#section-comparison-2").get_by_role("link", name="1.00").click()
     page.wait_for_selector("html[data-ready]")
     assert page.url == (comparisons / "b/runs/λ-=-1/seed-1/report.html").resolve().as_uri()

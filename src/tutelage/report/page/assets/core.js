@@ -126,10 +126,13 @@ const tutelage = (() => {
     setTimeout(() => { URL.revokeObjectURL(link.href); link.remove(); }, 1000);
   }
 
+  /* A spreadsheet computes what begins like this; a model's answer is no formula. Numbers stay. https://owasp.org/www-community/attacks/CSV_Injection */
+  const harmless = (text) => (/^[=+\-@\t\r]/.test(text) && !Number.isFinite(Number(text)) ? `'${text}` : text);
+
   /* Rows as CSV (RFC 4180): every number as it is in the data, unrounded. */
   function csv(rows, keys = rows.length ? Object.keys(rows[0]) : []) {
     const quoted = (value) => {
-      const text = value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
+      const text = value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : harmless(String(value));
       return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
     };
     return [keys, ...rows.map((row) => keys.map((key) => row[key]))].map((line) => line.map(quoted).join(",")).join("\r\n") + "\r\n";
