@@ -170,7 +170,7 @@ class Reading:
         for number in self.rounds():
             if number < last or ended or is_file(self.round(number).summary):
                 self._check_round(number)
-        if last > 0 and is_file(self.round(1).feedback):
+        if any(self._has_asked(number) for number in self.rounds() if number):
             self._expect(workspace.ledger, "What the teacher was asked and paid is not known.")
             self.totals()
 
@@ -200,6 +200,11 @@ class Reading:
             self._expect(place.evaluation)
         if number and self._has_stage(number, "exam"):
             self._expect(place.summary)
+
+    def _has_asked(self, number: int) -> bool:
+        """Whether the teacher has been asked in a round, by what came of it: its replies may be lost with the ledger."""
+        place = self.round(number)
+        return self._has_stage(number, "feedback") and any(map(is_file, (place.feedback, place.lesson, place.summary)))
 
     def _has_stage(self, number: int, stage: str) -> bool:
         """Whether a round has a stage: all do, but those of a comparison's other methods, which list theirs."""
