@@ -202,7 +202,7 @@ class Reading:
             self._expect(place.summary)
 
     def _has_asked(self, number: int) -> bool:
-        """Whether the teacher has been asked in a round, by what came of it: its replies may be lost with the ledger."""
+        """Whether the teacher has been asked in a round, by what came of it, whose replies may be lost, too."""
         place = self.round(number)
         return self._has_stage(number, "feedback") and any(map(is_file, (place.feedback, place.lesson, place.summary)))
 
