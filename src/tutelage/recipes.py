@@ -10,7 +10,7 @@ import difflib
 import glob
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -107,6 +107,15 @@ def recipe_to_toml(recipe: Recipe) -> str:
         if isinstance(values, dict):
             lines += [f"[{section}]", *(f"{key} = {_toml(value)}" for key, value in values.items()), ""]
     return "\n".join(lines)
+
+
+def dotted(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """A recipe's table as its keys stand on a command line, such as "study.epochs", with their values."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from dotted(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value
 
 
 def _keep_common_teacher_keys(table: dict[str, Any], kind: str) -> None:

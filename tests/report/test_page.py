@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with everything that the page can show; not to be changed."""
     folder = write_run(tmp_path_factory.mktemp("shown") / "run", steps=700)
     write_json(
-        folder / "teacher.json", {"teacher": "t", "accuracy": 0.8, "right": 24, "total": 30, "interval": [0.6, 0.9]}
+        folder / "teacher.json", {"teacher": "t", "accuracy": 0.8, "correct": 24, "total": 30, "interval": [0.6, 0.9]}
     )
     write_inside(folder)
     write_report(folder)

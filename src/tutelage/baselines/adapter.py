@@ -5,9 +5,9 @@ Source: Hu et al. 2023, "LLM-Adapters". The recipe's section [lora] says which a
 
 from __future__ import annotations
 
-from tutelage.baselines.cot import DECIDES, STAGES
-from tutelage.baselines.method import Method
-from tutelage.baselines.one_pass import lesson_of_one_pass, one_pass
+from dataclasses import replace
+
+from tutelage.baselines import cot
 from tutelage.config import Recipe
 from tutelage.errors import RecipeError
 from tutelage.rounds.run import Run
@@ -20,16 +20,7 @@ def _check(recipe: Recipe) -> None:
 
 def _play(run: Run) -> None:
     _check(run.recipe)
-    one_pass(run, lesson_of_one_pass)
+    cot.METHOD.play(run)
 
 
-METHOD = Method(
-    "adapter",
-    "Hu et al. 2023, arXiv 2304.01933",
-    _play,
-    decides=DECIDES,
-    stages=STAGES,
-    own=frozenset(("lesson",)),
-    one_pass=True,
-    check=_check,
-)
+METHOD = replace(cot.METHOD, name="adapter", source="Hu et al. 2023, arXiv 2304.01933", play=_play, check=_check)

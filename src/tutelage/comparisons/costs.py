@@ -7,11 +7,10 @@ from pathlib import Path
 
 from tutelage.comparisons.results import RunResult
 from tutelage.comparisons.table import NOT_SIGNIFICANT, Cell, Table, to_json, to_markdown
-from tutelage.evaluation.significance import holm
+from tutelage.evaluation.significance import ALPHA, holm
 from tutelage.rounds.costs import RunCost
 from tutelage.workspace import write_text
 
-_ALPHA = 0.05
 _HEADING = (
     *("row", "column", "seed", "teacher's requests", "teacher's tokens", "teacher's price", "device's seconds"),
     *("points over its untrained student", "tokens a point", "price a point", "seconds a point"),
@@ -36,7 +35,7 @@ def cost_table(title: str, costs: Sequence[tuple[RunResult, RunCost]]) -> Table:
         "included. Seconds are those in which the student's device worked, times the devices: "
         f"{', '.join(sorted({f'{one.devices} x {one.device}' for _, one in costs}))}.",
         "Points: accuracy on the test split of the student kept, less that of the same run's untrained one, with "
-        f"Tango's 95 % interval. {NOT_SIGNIFICANT}: not significant at {_ALPHA} by the exact McNemar test with Holm's "
+        f"Tango's 95 % interval. {NOT_SIGNIFICANT}: not significant at {ALPHA} by the exact McNemar test with Holm's "
         "correction over the table; no gain, and no price.",
         "Where another run of the cache paid for replies, their tokens and price stand there, and a point has none.",
     )
@@ -45,11 +44,11 @@ def cost_table(title: str, costs: Sequence[tuple[RunResult, RunCost]]) -> Table:
 
 def _line(result: RunResult, cost: RunCost, p_value: float) -> tuple[Cell, ...]:
     whole = cost.whole
-    supported = whole.supported and p_value <= _ALPHA
+    supported = whole.supported and p_value <= ALPHA
     points = Cell()
     if whole.gained is not None:
         low, high = whole.gained.interval
-        mark = "" if p_value <= _ALPHA else NOT_SIGNIFICANT
+        mark = "" if p_value <= ALPHA else NOT_SIGNIFICANT
         points = Cell(100 * whole.gained.difference, (100 * low, 100 * high), mark)
     money = None if whole.teacher.money is None else float(whole.teacher.money)
     each = (whole.tokens_per_point, whole.money_per_point, whole.seconds_per_point)

@@ -10,9 +10,7 @@ from statistics import NormalDist, median
 
 from tutelage.comparisons.results import RoundResult, RunResult
 from tutelage.comparisons.table import NOT_SIGNIFICANT, Cell
-from tutelage.evaluation.significance import Paired, holm, mcnemar, paired_interval, spread
-
-ALPHA = 0.05
+from tutelage.evaluation.significance import ALPHA, Paired, holm, mcnemar, paired_interval, spread
 
 
 @dataclass(frozen=True, slots=True)

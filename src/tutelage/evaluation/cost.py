@@ -61,12 +61,17 @@ class Cost:
     seconds_per_point: float | None
 
 
+def is_free(asked: Iterable[Totals]) -> bool:
+    """Whether no network was behind any of what was asked."""
+    return not any(one.from_network or one.from_cache for one in asked)
+
+
 def teacher_cost(totals: Iterable[Totals]) -> TeacherCost:
     """The sum over what was asked."""
     asked = list(totals)
     counts = [count for one in asked for count in (one.prompt_tokens, one.completion_tokens) if count is not None]
     money = [one.cost for one in asked if one.cost is not None]
-    free = not any(one.from_network or one.from_cache for one in asked)
+    free = is_free(asked)
     return TeacherCost(
         requests=sum(one.requests for one in asked),
         tokens=sum(counts) if counts or not asked else None,

@@ -10,6 +10,8 @@ from tutelage.errors import DataError
 
 _Z = 1.959963984540054
 """Of a two-sided 95 % interval: the normal distribution's 97.5 % point."""
+ALPHA = 0.05
+"""The chance of calling a difference significant where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def is_gain(paired: Paired, alpha: float = 0.05) -> bool:
+def is_gain(paired: Paired, alpha: float = ALPHA) -> bool:
     """Whether the second student is better than the first beyond chance. Of many comparisons, adjust by `holm` first.
 
     Being better in these answers alone is not enough, and neither is a large difference on a few questions.

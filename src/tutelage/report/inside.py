@@ -18,7 +18,7 @@ from tutelage.evaluation.representation import Contrast, Readings, read_contrast
 from tutelage.progress import say
 from tutelage.records import Attempt, Triplet
 from tutelage.report.gathering.inside import FILE
-from tutelage.report.gathering.overview import evaluation, kept_round
+from tutelage.report.gathering.overview import evaluations, kept_round
 from tutelage.report.reading import Reading
 from tutelage.rounds.contrasts import contrasts, pick_pairs, unseen_pairs
 from tutelage.rounds.run import Run, open_run
@@ -51,8 +51,7 @@ def read_inside(folder: Path) -> list[Path]:
 def _later(run: Run, folder: Path) -> int:
     """The kept round; where that is the untrained student, or its student is gone, the last one that has a student."""
     reading = Reading(folder)
-    evaluations = {number: one for number in reading.rounds() if (one := evaluation(reading, number)) is not None}
-    kept = kept_round(reading.outcome(), evaluations)
+    kept = kept_round(reading.outcome(), evaluations(reading))
     if kept and run.round(kept).student.is_dir():
         return kept
     there = [number for number in reading.rounds() if number and run.round(number).student.is_dir()]

@@ -122,6 +122,6 @@ class TeacherScore(TypedDict, total=False):
     teacher: str
     accuracy: float | None
     reason: str
-    right: int
+    correct: int
     total: int
     interval: tuple[float, float]

@@ -28,8 +28,9 @@ def write_side_by_side(targets: Sequence[Path], out: Path | None = None) -> Path
     Raises: WorkspaceError if a folder is neither, or the file cannot be written; RecipeError without vl-convert-python.
     """
     targets = list({target.resolve(): target for target in targets}.values())
-    tables = [found for target in targets for found in of_tables.find_comparisons(target)]
-    runs = [target for target in targets if not of_tables.find_comparisons(target)]
+    compared = {target: of_tables.find_comparisons(target) for target in targets}
+    tables = [folder for found in compared.values() for folder in found]
+    runs = [target for target, found in compared.items() if not found]
     if not tables and len(runs) == 1:
         return None
     for run in runs:

@@ -15,7 +15,7 @@ from tutelage.config import OpenAITeacherSettings
 from tutelage.progress import plain
 from tutelage.prompts import question_text
 from tutelage.records import Attempt, Correction, Mistake, Question
-from tutelage.report.gathering.overview import evaluation
+from tutelage.report.gathering.overview import evaluations
 from tutelage.report.reading import Reading
 from tutelage.report.shapes import Evaluation, Summary
 from tutelage.report.teacher import NOTHING, maybe_text, paid_text
@@ -38,7 +38,7 @@ def rounds_table(reading: Reading) -> Table:
         table.add_column(heading, justify="right")
     for heading in ("held\nout", "test", "95 %\ninterval"):
         table.add_column(heading, justify="right", no_wrap=True)
-    scores = {number: score for number in reading.rounds() if (score := evaluation(reading, number)) is not None}
+    scores = evaluations(reading)
     for number in range(max(scores, default=-1) + 1):
         summary = reading.value(reading.round(number).summary, Summary) if number else None
         table.add_row(str(number), *_summary_cells(summary or {}), *_score_cells(scores.get(number)))

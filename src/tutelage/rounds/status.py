@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from tutelage.progress import Work, told_to
-from tutelage.workspace import PARTIAL
+from tutelage.workspace import replace_soon
 
 State = Literal["running", "done", "finished", "stopped", "failed"]
 """Of a process: a stage is running; it is done, and the next one has not begun; the run has finished; it was stopped
@@ -119,11 +119,8 @@ class StatusFile:
                 return
 
     def _write(self, error: str | None = None) -> None:
-        partial = self._path.with_name(self._path.name + PARTIAL)
         with contextlib.suppress(OSError):
-            # Renamed, so that no reader sees a half; not flushed, since after a power cut nobody runs.
-            partial.write_text(json.dumps(asdict(self._status(error)), indent=1) + "\n", encoding="utf-8")
-            partial.replace(self._path)
+            replace_soon(self._path, json.dumps(asdict(self._status(error)), indent=1) + "\n")
 
     def _status(self, error: str | None) -> Status:
         work = self._work

@@ -22,10 +22,11 @@ from pydantic import ValidationError
 from tutelage.config import Recipe, TrackerName
 from tutelage.errors import RecipeError, WorkspaceError
 from tutelage.progress import say
+from tutelage.recipes import dotted
 from tutelage.records import from_json
 from tutelage.rounds.run import Run
 from tutelage.student.training.loop import Step
-from tutelage.workspace import PARTIAL, disk_errors, read_json, unfinished
+from tutelage.workspace import disk_errors, read_json, replace_soon, unfinished
 
 _PACKAGES: Mapping[TrackerName, tuple[str, ...]] = {
     "tensorboard": ("tensorboard", "tensorboardX"),
@@ -181,10 +182,8 @@ class Tracking:
 
     def _save(self) -> None:
         # Not flushed, as other files are: it is written at every step, and after a power cut a step told twice is all.
-        partial = self._path.with_name(self._path.name + PARTIAL)
         with disk_errors(self._path):
-            partial.write_text(json.dumps(self._state) + "\n", encoding="utf-8")
-            partial.replace(self._path)
+            replace_soon(self._path, json.dumps(self._state) + "\n")
 
 
 def events(run: Run) -> Iterator[Event]:
@@ -247,19 +246,9 @@ def _configuration(recipe: Recipe) -> dict[str, bool | str | float | int | None]
     table = recipe.model_dump(mode="json", by_alias=True)
     for key in ("base_url", "api_key_env", "api_key_file"):
         table["teacher"].pop(key, None)
-    return _flat(table)
-
-
-def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, bool | str | float | int | None]:
-    """With values of the kinds that all trackers take."""
-    flat: dict[str, bool | str | float | int | None] = {}
-    for key, value in table.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{before}{key}.")
-        else:
-            as_it_is = value is None or isinstance(value, bool | str | float | int)
-            flat[before + key] = value if as_it_is else json.dumps(value)
-    return flat
+    # Values of the kinds that all trackers take.
+    plain = (bool, str, float, int, type(None))
+    return {key: value if isinstance(value, plain) else json.dumps(value) for key, value in dotted(table)}
 
 
 def _line(error: Exception) -> str:

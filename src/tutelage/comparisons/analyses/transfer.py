@@ -10,13 +10,11 @@ from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RunResult
 from tutelage.comparisons.table import NOT_SIGNIFICANT, Cell, Table
 from tutelage.config import TaskSettings
-from tutelage.evaluation.significance import Paired, holm
+from tutelage.evaluation.significance import ALPHA, Paired, holm
 from tutelage.recipes import read_recipe
 from tutelage.rounds.run import Run, open_run
 from tutelage.rounds.transfer import forgetting, transfer
 from tutelage.workspace import Workspace
-
-_ALPHA = 0.05
 
 
 def analyse(compared: Compared, paper: Paper | None) -> Sequence[Table]:
@@ -53,7 +51,7 @@ _NOTES = (
     "Accuracies are on each task's test questions, in percent, behind that task's own demonstrations; in parentheses "
     "Wilson's 95 % interval. Round 0 is the untrained student. In-domain: answers of the same kind as of the task "
     "trained on.",
-    f"{NOT_SIGNIFICANT}: no significant change at {_ALPHA} against the untrained student on the same questions, by "
+    f"{NOT_SIGNIFICANT}: no significant change at {ALPHA} against the untrained student on the same questions, by "
     "the exact McNemar test with Holm's correction over the table. What is significantly worse is forgotten.",
 )
 
@@ -80,7 +78,7 @@ def _evaluate(
 
 def _cell(score: dict[str, Any], change: Paired | None, p_value: float | None) -> Cell:
     low, high = score["interval"]
-    mark = NOT_SIGNIFICANT if p_value is not None and p_value > _ALPHA else ""
+    mark = NOT_SIGNIFICANT if p_value is not None and p_value > ALPHA else ""
     told = "" if change is None else f"{100 * change.difference:+.1f}"
     note = ", ".join(part for part in (told, "" if score["place"] == "trained" else score["place"]) if part)
     return Cell(100 * score["accuracy"], (100 * low, 100 * high), mark, note)

@@ -9,21 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tutelage.evaluation.cost import DeviceTime, device_times, teacher_cost, whole_time
-from tutelage.evaluation.significance import Paired, holm, mcnemar
+from tutelage.evaluation.cost import DeviceTime, device_times, is_free, teacher_cost, whole_time
+from tutelage.evaluation.significance import ALPHA, Paired, holm, mcnemar
+from tutelage.recipes import dotted
 from tutelage.records import StoredQuestion
 from tutelage.report.gathering import Section
 from tutelage.report.gathering.comparison_charts import run_charts
-from tutelage.report.gathering.overview import evaluation, events, is_free, kept_round, right_answers
+from tutelage.report.gathering.overview import evaluations, events, kept_round, right_answers
 from tutelage.report.reading import Reading
-
-ALPHA = 0.05
 
 
 def gather(readings: Sequence[Reading], place: Path) -> Section:
@@ -67,7 +66,7 @@ def link(run: Path, place: Path) -> str | None:
 
 def _run(reading: Reading, name: str, place: Path) -> dict[str, Any]:
     outcome = reading.outcome()
-    scores = {number: found for number in reading.rounds() if (found := evaluation(reading, number)) is not None}
+    scores = evaluations(reading)
     kept = kept_round(outcome, scores)
     rounds = [
         {"round": number, **{key: score.get(key) for key in ("accuracy", "correct", "total", "interval")}}
@@ -147,15 +146,10 @@ def _difference(pair: Paired, adjusted: float) -> dict[str, Any]:
 
 def _differing(readings: Sequence[Reading]) -> list[dict[str, Any]]:
     """The recipe keys whose values are not the same in all runs, each with the runs' values in their order."""
-    flat = [dict(_flattened(reading.recipe())) for reading in readings]
+    flat = [
+        {key: value if isinstance(value, str) else json.dumps(value, default=str) for key, value in dotted(recipe)}
+        for recipe in (reading.recipe() for reading in readings)
+    ]
     keys = sorted({key for one in flat for key in one})
     values = {key: [one.get(key) for one in flat] for key in keys}
     return [{"key": key, "values": found} for key, found in values.items() if len(set(found)) > 1]
-
-
-def _flattened(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _flattened(value, f"{before}{key}.")
-        else:
-            yield f"{before}{key}", value if isinstance(value, str) else json.dumps(value, default=str)

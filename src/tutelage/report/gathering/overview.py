@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from tutelage.evaluation.cost import device_times, teacher_cost, whole_time
-from tutelage.evaluation.significance import Paired, is_gain, mcnemar
+from tutelage.evaluation.cost import device_times, is_free, teacher_cost, whole_time
+from tutelage.evaluation.significance import ALPHA, Paired, is_gain, mcnemar
 from tutelage.records import Attempt, StoredQuestion
 from tutelage.report.gathering import Section
 from tutelage.report.reading import Reading
 from tutelage.report.shapes import Evaluation, Event, Outcome, TeacherScore
-from tutelage.teacher.books.accounts import Totals
 
 
 def gather(reading: Reading) -> Section:
     """The first section. Its numbers are those of the files; the sentence rounds them as the terminal does."""
     outcome = reading.outcome()
-    evaluations = {number: found for number in reading.rounds() if (found := evaluation(reading, number)) is not None}
-    kept = kept_round(outcome, evaluations)
+    found = evaluations(reading)
+    kept = kept_round(outcome, found)
     paired = gained(reading, kept)
     teacher = reading.value(reading.folder / "teacher.json", TeacherScore)
-    untrained = evaluations.get(0, {}).get("accuracy")
-    taught = any(number for number in evaluations)
-    reached = evaluations.get(kept, {}).get("accuracy") if kept is not None else None
+    untrained = found.get(0, {}).get("accuracy")
+    taught = any(number for number in found)
+    reached = found.get(kept, {}).get("accuracy") if kept is not None else None
     return Section(
         {
             "verdict": verdict(untrained, reached, kept if taught else None, paired, outcome is not None),
             "gain": None if paired is None else asdict(paired),
-            "accuracy": [_accuracy(number, one, number == kept) for number, one in evaluations.items()],
+            "accuracy": [_accuracy(number, one, number == kept) for number, one in found.items()],
             "kept": kept,
             "teacher": teacher,
             "gap_closed": gap_closed(untrained, reached, (teacher or {}).get("accuracy")),
@@ -43,10 +42,11 @@ def gather(reading: Reading) -> Section:
     )
 
 
-def evaluation(reading: Reading, number: int) -> Evaluation | None:
-    """A round's accuracies, if they are there and whole."""
-    found = reading.value(reading.round(number).evaluation, Evaluation)
-    return found if found is not None and {"accuracy", "interval", "correct", "total"} <= found.keys() else None
+def evaluations(reading: Reading) -> dict[int, Evaluation]:
+    """The accuracies of the rounds that have them, where they are whole."""
+    read = {number: reading.value(reading.round(number).evaluation, Evaluation) for number in reading.rounds()}
+    whole = {"accuracy", "interval", "correct", "total"}
+    return {number: found for number, found in read.items() if found is not None and whole <= found.keys()}
 
 
 def kept_round(outcome: Outcome | None, evaluations: Mapping[int, Evaluation]) -> int | None:
@@ -110,7 +110,7 @@ def verdict(
     tested += f"exact McNemar test {_p_value(paired.p_value)}."
     if is_gain(paired):
         return _verdict("gain", f"It worked{so_far}: {course}.", tested)
-    if paired.p_value <= 0.05:
+    if paired.p_value <= ALPHA:
         return _verdict("loss", f"It got worse{so_far}: {course}.", tested)
     return _verdict("no gain", f"No gain that the data support{so_far}: {course}.", tested)
 
@@ -149,11 +149,6 @@ def cost(reading: Reading) -> dict[str, Any]:
         "time": asdict(whole_time(device_times(events(reading)).values())),
         "ended": reading.outcome() is not None,
     }
-
-
-def is_free(asked: Iterable[Totals]) -> bool:
-    """Whether no network was behind any of what was asked."""
-    return not any(one.from_network or one.from_cache for one in asked)
 
 
 def events(reading: Reading) -> list[Mapping[str, Any]]:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from tutelage.evaluation.cost import device_times, teacher_cost
+from tutelage.evaluation.cost import device_times, is_free, teacher_cost
 from tutelage.report.gathering import Section
-from tutelage.report.gathering.overview import evaluation, events, is_free, kept_round
+from tutelage.report.gathering.overview import evaluations, events, kept_round
 from tutelage.report.reading import Reading, is_file
 from tutelage.report.shapes import Step, Summary
 from tutelage.workspace import unfinished
@@ -22,13 +22,13 @@ def gather(reading: Reading) -> Section | None:
     """One entry a round, round 0 (the untrained student) first; None before anything has been done."""
     numbers = reading.rounds()
     times = device_times(events(reading))
-    evaluations = {number: found for number in numbers if (found := evaluation(reading, number)) is not None}
-    kept = kept_round(reading.outcome(), evaluations)
+    found = evaluations(reading)
+    kept = kept_round(reading.outcome(), found)
     lines = [
         {
             "round": number,
             "kept": number == kept,
-            "evaluation": evaluations.get(number),
+            "evaluation": found.get(number),
             "summary": _summary(reading, number),
             "cost": _cost(reading, number),
             "seconds": times[number].stages if number in times else {},
@@ -38,7 +38,7 @@ def gather(reading: Reading) -> Section | None:
         }
         for number in numbers
     ]
-    if not evaluations and not any(line["seconds"] or line["summary"] for line in lines):
+    if not found and not any(line["seconds"] or line["summary"] for line in lines):
         return None
     return Section(
         {

@@ -27,7 +27,7 @@ _MEMORY_SHARE = 0.9  # of what the student in this process leaves free
 
 
 class VllmAnswerer:
-    """As `sampling.Answerer`, within sampling noise: the same prompt and seed draw other answers than there.
+    """As `answerer.Answerer`, within sampling noise: the same prompt and seed draw other answers than there.
 
     It loads the student anew, from a folder that is written for it and gone afterwards.
     Raises: StudentError if vLLM is not installed or runs no such student, or a prompt is empty or too long.

@@ -17,14 +17,12 @@
 
   function accuracyRows(found) {
     const row = (split, one, score) => ({split, round: one.round, accuracy: score.accuracy,
-      low: score.interval ? score.interval[0] : null, high: score.interval ? score.interval[1] : null, right: score.correct, total: score.total});
+      low: score.interval ? score.interval[0] : null, high: score.interval ? score.interval[1] : null, right: score.correct ?? null, total: score.total ?? null});
     const rows = found.accuracy.flatMap((one) => [
       row("test", one, one.test),
       ...(one.held_out ? [row("held out", one, one.held_out)] : []),
     ]);
-    if (hasTeacher(found)) {
-      rows.push({...row("teacher", {round: null}, found.teacher), right: found.teacher.right ?? found.teacher.correct ?? null, total: found.teacher.total ?? null});
-    }
+    if (hasTeacher(found)) rows.push(row("teacher", {round: null}, found.teacher));
     return rows;
   }
 
