@@ -11,6 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from tests.report.waiting import wait_until
 from tests.report.written import TEST, write_run
 from tutelage.report.write import write_report
 from tutelage.workspace import read_json, write_json
@@ -55,8 +56,9 @@ def opened(page: Page, path: Path, address: str = "") -> Page:
     """The page, when its charts are drawn."""
     page.goto(path.resolve().as_uri() + address)
     page.wait_for_selector("html[data-ready]", state="attached")
-    page.wait_for_function(
-        "[...document.querySelectorAll('.chart-box')].every((box) => box.querySelector('svg, .fault'))"
+    wait_until(
+        page,
+        "[...document.querySelectorAll('.chart-box')].every((box) => box.querySelector('svg, .fault'))",
     )
     assert page.locator(".fault").all_text_contents() == []
     return page
@@ -151,7 +153,7 @@ def test_dark_colours_by_the_system_and_by_the_button(folder: Path, browser_page
     page.emulate_media(color_scheme="dark")
     dark = page.evaluate(background)
     assert dark != light
-    page.wait_for_function(f"{in_chart} !== {json.dumps(drawn)}")
+    wait_until(page, f"{in_chart} !== {json.dumps(drawn)}")
     page.get_by_role("button", name="Switch to light colours").click()
     assert page.evaluate(background) == light
     page.reload()
@@ -248,7 +250,7 @@ def test_new_data_leaves_the_reader_where_he_is(folder: Path, browser_page: Page
     assert changed == ["overview", "rounds"]
     assert page.locator(".verdict").text_content() == "It goes on."
     page.wait_for_timeout(400)  # for the charts, which are drawn anew
-    page.wait_for_function(f"Math.abs({top} - {before}) < 3")
+    wait_until(page, f"Math.abs({top} - {before}) < 3")
     assert page.locator("details[data-key=provenance]").get_attribute("open") is not None
     assert page.evaluate("document.activeElement.textContent") == "CSV"
     assert page.evaluate("document.getElementById('section-rounds').contains(document.activeElement)")

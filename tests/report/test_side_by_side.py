@@ -16,6 +16,7 @@ from playwright.sync_api import Page, expect
 
 from tests.report.gathering.test_comparisons import METHODS, curves
 from tests.report.made_runs import write_comparison, write_run
+from tests.report.waiting import wait_until
 from tutelage.comparisons.table import Cell, Table, cell_text
 from tutelage.errors import WorkspaceError
 from tutelage.evaluation.cases import Case, CaseStudy
@@ -31,8 +32,9 @@ def opened(page: Page, path: Path | None) -> Page:
     assert path is not None
     page.goto(path.resolve().as_uri())
     page.wait_for_selector("html[data-ready]")
-    page.wait_for_function(
-        "document.querySelectorAll('.chart-box').length === document.querySelectorAll('.chart-box svg').length"
+    wait_until(
+        page,
+        "document.querySelectorAll('.chart-box').length === document.querySelectorAll('.chart-box svg').length",
     )
     return page
 

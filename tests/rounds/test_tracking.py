@@ -89,6 +89,7 @@ def test_tensorboard_has_each_step_and_round_of_a_stopped_run_once(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    monkeypatch.setattr(PartialState, "_shared_state", {})  # others in this process may have said who is who, for good
     stop_after(3, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         learn(read_recipe(recipe, [*SHORT, "report_to=tensorboard"]), tmp_path / "run")
