@@ -50,7 +50,8 @@ def test_a_round_keeps_what_ends_right_and_starts_anew(
         "rounds.limit=2",
         "evaluation.max_new_tokens=8",
     ]
-    run = start_run(read_recipe(recipe, [*overrides, "study.steps=1"]), tmp_path / "run")
+    overrides += ["study.steps=1", "study.later_learning_rate=0.5", *METHODS["star"].decides]
+    run = start_run(read_recipe(recipe, overrides), tmp_path / "run")
     by_text = {question.text: question for question in run.questions["train"]}
     first, second, third, _ = run.questions["train"]
     asked: list[str] = []

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.comparisons.conftest import Write
+from tutelage.baselines import METHODS
 from tutelage.comparisons.fairness import fair_overrides
 from tutelage.comparisons.results import RoundResult, RunResult, TeacherUse
-from tutelage.comparisons.settings import ComparisonSettings
+from tutelage.comparisons.settings import ComparisonSettings, RowSettings
+from tutelage.config import Recipe
 from tutelage.errors import RecipeError
 from tutelage.recipes import read_recipe
 
@@ -34,9 +36,13 @@ def reference() -> RunResult:
     return RunResult("ours", "", 1, "distillation", Path(), 2, None, "", rounds, 50, 50, use, 0.0, ())
 
 
+def recipe_of_row(settings: ComparisonSettings, row: RowSettings) -> Recipe:
+    return read_recipe(settings.recipe, [*row.overrides, *METHODS[row.method].decides])
+
+
 def overrides_of(settings: ComparisonSettings) -> dict[str, list[str]]:
     return {
-        row.name: fair_overrides(settings, row, read_recipe(settings.recipe, row.overrides), reference())
+        row.name: fair_overrides(settings, row, recipe_of_row(settings, row), reference())
         for row in settings.rows
     }
 
