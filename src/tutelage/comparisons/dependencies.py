@@ -53,6 +53,9 @@ _TEACHER_FREE = {
     *("connect_seconds", "timeout_seconds", "retries", "budget", "price", "cache", "tokenizer", "batch_size"),
 }
 
+_OPTIONS = {"prefer", "hard_replies"}
+"""Of a teacher; at their defaults they stand in no hash, so that runs older than they are can be taken over."""
+
 Key = tuple[int, Stage]
 
 
@@ -118,19 +121,31 @@ class _Keys:
 
     def feedback(self, number: int) -> Sequence[object]:
         recipe = self._recipe
-        free = _TEACHER_FREE | {"hard_replies"} | ({"feedback"} if number == 1 else set())
+        free = _TEACHER_FREE | _OPTIONS | ({"feedback"} if number == 1 else set())
         teacher = _without(self._parts["teacher"], free)
-        hard = None if self._hard_replies is None else (self._hard_replies, self.found[number, "exam"])
+        options: list[object] = [] if recipe.teacher.prefer == "first" else [recipe.teacher.prefer]
+        if self._hard_replies is not None:
+            options.append((self._hard_replies, self.found[number, "exam"]))
         limit = min(recipe.exam.max_new_tokens, recipe.evaluation.max_new_tokens)
         # A method whose feedback is its own, such as STaR, sees the student's answers from the first round on.
         shown = self.found[number, "mistakes"] if number > 1 or "feedback" in self._own else None
         tokenizer = self._parts["student"]
-        return self._questions["train"], teacher, self._teacher_files, self._to_teacher, tokenizer, limit, shown, hard
+        return (
+            self._questions["train"],
+            teacher,
+            self._teacher_files,
+            self._to_teacher,
+            tokenizer,
+            limit,
+            shown,
+            *options,
+        )
 
     def lesson(self, number: int) -> Sequence[object]:
         first = 1 if self._recipe.rounds.data == "all rounds" else number
         made = range(first, number + 1)
-        return [(self.found[one, "feedback"], self.found[one, "mistakes"]) for one in made], self._own_rationales
+        own = [self._own_rationales] if self._own_rationales else []
+        return [*((self.found[one, "feedback"], self.found[one, "mistakes"]) for one in made), *own]
 
     def study(self, number: int) -> Sequence[object]:
         start = self._recipe.rounds.begins_with(number)
