@@ -251,7 +251,7 @@ def _conclude(
             cost = run_cost(run)
             one["cost"] = asdict(cost)
             costs += [(result, cost)] if METHODS[result.method].trains else []
-    if costs:
+    if costs and settings.table != "tuning":  # a point that is paid for is one of the test's
         write_costs(folder, settings.title, costs)
     write_text(folder / "results.json", json.dumps(found, indent=1, ensure_ascii=False, default=str) + "\n")
     tables = list(ANALYSES[settings.table](Compared(settings, folder, tuple(results)), paper))
