@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import read_result
 from tutelage.comparisons.settings import ColumnSettings
 from tutelage.comparisons.sharing import stage_seconds, taken_stages
+from tutelage.comparisons.table import Table
 from tutelage.errors import RecipeError, WorkspaceError
 from tutelage.rounds.study import study
 from tutelage.workspace import read_json
@@ -142,13 +144,39 @@ def test_a_comparison_goes_on_where_it_was_stopped(
     other = settings.model_copy(update={"title": "Another", "table": "curves"})  # what is shown may change
     [course, _] = compare(other, path, tmp_path / "out")
     assert (course.title, len(course.rows), len(studies)) == ("Another", 4, 3)
-    changed = settings.model_copy(update={"seeds": (1, 2)})
-    with pytest.raises(WorkspaceError, match="holds another comparison: seeds was different"):
+    changed = settings.model_copy(update={"fair": "steps"})
+    with pytest.raises(WorkspaceError, match="holds another comparison: fair, reference were different"):
         compare(changed, path, tmp_path / "out")
     recipe = settings.recipe.read_text()
     settings.recipe.write_text(recipe.replace("attempts = 2", "attempts = 3"))
     with pytest.raises(WorkspaceError, match=r"recipe\.exam\.attempts"):
         compare(settings, path, tmp_path / "out")
+
+
+def test_rows_and_seeds_can_be_added_and_left_out_but_not_changed(write: Write, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def names(tables: Sequence[Table]) -> list[object]:
+        return [row[0].value for row in tables[0].rows]
+
+    def comparison(*rows: tuple[str, str, list[str]], seeds: tuple[int, ...] = (1,)) -> list[Table]:
+        settings, path = write(list(rows))
+        return compare(settings.model_copy(update={"seeds": seeds}), path, out)
+
+    plain: tuple[str, str, list[str]] = ("plain", "untrained", [])
+    bare = ("bare", "untrained", ["prompt.count=0"])
+    assert names(comparison(plain)) == ["plain"]
+    journal = (out / "runs" / "plain" / "seed-1" / "journal.jsonl").read_bytes()
+    assert names(comparison(bare, plain, seeds=(1, 2))) == ["bare", "plain"]
+    assert (out / "runs" / "plain" / "seed-1" / "journal.jsonl").read_bytes() == journal
+    assert sorted(path.parent.name + path.name for path in out.glob("runs/*/*")) == [
+        *("bareseed-1", "bareseed-2", "plainseed-1", "plainseed-2")
+    ]
+    assert names(comparison(plain)) == ["plain"]
+    # Its runs are there yet, and another row of that name would pass for them.
+    with pytest.raises(WorkspaceError, match=r"rows\.bare\.overrides was different"):
+        comparison(plain, ("bare", "untrained", ["prompt.count=1"]))
+    assert names(comparison(bare, plain)) == ["bare", "plain"]
 
 
 def test_a_row_that_contradicts_its_method_is_refused_before_anything_runs(write: Write, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tutelage.comparisons.compared import Compared
 from tutelage.comparisons.effects import accuracy_cell, effect, effect_cells, mean_cell, p_text, round_cell
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RoundResult, RunResult, TeacherUse
-from tutelage.comparisons.table import Cell
+from tutelage.comparisons.table import Cell, Table
 from tutelage.evaluation.significance import mcnemar, paired_interval
 from tutelage.records import Score
 
@@ -85,6 +85,39 @@ def test_a_table_of_one_column_reads_by_rows_and_leaves_the_teacher_out(
         ["Large", None, None],
         ["+ Distillation", 60.0, 13.3],
     ]
+
+
+def test_the_share_of_the_gap_that_a_row_closes_stands_beside_the_papers(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = {str(place): place < 16 for place in range(20)}
+    right: dict[tuple[str, int], dict[str, bool] | None]
+    right = {("Large", 1): large, ("Student", 1): ALL_WRONG, ("+ Rounds", 1): MANY_RIGHT}
+    right |= {("Large", 2): large, ("Student", 2): ALL_WRONG, ("+ Rounds", 2): {**MANY_RIGHT, "11": False, "10": False}}
+    monkeypatch.setattr(RunResult, "right", lambda one, _number=None: right.get((one.row, one.seed)))
+    rows: list[tuple[str, str, list[str]]]
+    rows = [("Large", "teacher", []), ("Student", "untrained", []), ("+ Rounds", "distillation", [])]
+    theirs = {"Large": 80.0, "Student": 20.0, "+ Rounds": 50.0}
+    paper = Paper({"table_1": {"rows": [{"method": name, "accuracy": {"svamp": one}} for name, one in theirs.items()]}})
+
+    def table(chosen: list[tuple[str, str, list[str]]]) -> Table:
+        settings, _ = write(chosen, head='paper = "svamp"\n')
+        settings = settings.model_copy(update={"seeds": (1, 2)})
+        found = [replace(kept(0.3, seed), row=row, method=method) for row, method, _ in chosen for seed in (1, 2)]
+        [made] = ANALYSES["methods"](Compared(settings, tmp_path, tuple(found)), paper)
+        return made
+
+    made = table(rows)
+    [ours, papers] = [made.columns.index(name) for name in made.columns if name.endswith("share of the gap closed")]
+    assert [row[ours].value for row in made.rows] == [None, None, pytest.approx(100 * 11 / 16)]
+    interval = made.rows[2][ours].interval
+    assert interval is not None
+    assert 40 < interval[0] < 100 * 11 / 16 < interval[1] < 100
+    assert [row[papers].value for row in made.rows] == [None, None, 50.0]
+    assert any("Fieller" in note for note in made.notes)
+    right["Student", 2] = None  # a seed without answers
+    assert [row[ours].value for row in table(rows).rows] == [None] * 3
+    assert not any("gap" in name for name in table(rows[1:]).columns)
 
 
 def test_a_family_is_corrected_together() -> None:

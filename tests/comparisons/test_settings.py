@@ -11,7 +11,8 @@ from tutelage.comparisons.compare import Given, plan, recipe_of
 from tutelage.comparisons.settings import folder_name, read_comparison
 from tutelage.errors import RecipeError
 
-SHIPPED = sorted((Path(__file__).parents[2] / "configs" / "comparisons").glob("*.toml"))
+CONFIGS = Path(__file__).parents[2] / "configs"
+SHIPPED = sorted(path for folder in ("comparisons", "results") for path in (CONFIGS / folder).glob("*.toml"))
 ROW = '[[rows]]\nname = "a"\nmethod = "distillation"\n'
 
 

@@ -7,7 +7,10 @@ import io
 import json
 from pathlib import Path
 
-from tutelage.comparisons.table import Cell, Table, to_csv, to_markdown, write_tables
+import pytest
+
+from tutelage.comparisons.table import Cell, Table, read_tables, to_csv, to_markdown, write_tables
+from tutelage.errors import DataError
 
 TABLE = Table(
     "small",
@@ -56,3 +59,14 @@ def test_a_long_table_stands_in_its_own_file_alone(tmp_path: Path) -> None:
     assert "100 rows, in `curves.csv`." in text
     assert (tmp_path / "curves.csv").read_text().splitlines() == ["step", *map(str, range(100))]
     assert [one["name"] for one in json.loads((tmp_path / "table.json").read_text())] == ["small", "curves"]
+
+
+def test_what_was_written_as_json_is_read_again(tmp_path: Path) -> None:
+    write_tables(tmp_path, [TABLE, TABLE])
+    again = read_tables(tmp_path / "table.json")
+    assert again == [TABLE, TABLE]
+    assert to_markdown(again[0]) == to_markdown(TABLE)  # a whole number stays one
+    (tmp_path / "table.json").write_text('[{"name": 1}]')
+    for path in (tmp_path / "table.json", tmp_path / "none.json"):
+        with pytest.raises(DataError, match="cannot be read"):
+            read_tables(path)

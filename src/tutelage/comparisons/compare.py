@@ -10,13 +10,14 @@ It resumes: the same call goes on, and runs that are finished are left as they a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tutelage.baselines import METHODS
 from tutelage.comparisons.analyses import ANALYSES
+from tutelage.comparisons.begun import begin, changes_nothing, check_same_recipe
 from tutelage.comparisons.compared import Compared
 from tutelage.comparisons.costs import write_costs
 from tutelage.comparisons.fairness import fair_overrides
@@ -26,15 +27,15 @@ from tutelage.comparisons.settings import ColumnSettings, ComparisonSettings, Ro
 from tutelage.comparisons.sharing import find_untrained, share
 from tutelage.comparisons.table import Table, write_tables
 from tutelage.config import OpenAITeacherSettings, Recipe
-from tutelage.errors import RecipeError, WorkspaceError
+from tutelage.errors import RecipeError
 from tutelage.progress import say
 from tutelage.recipes import read_recipe, with_absolute_paths
 from tutelage.rounds.cast import build_spending, build_teacher
 from tutelage.rounds.costs import RunCost, run_cost
 from tutelage.rounds.provenance import run_provenance
-from tutelage.rounds.run import CHANGEABLE, Run, open_run, start_run
+from tutelage.rounds.run import open_run, start_run
 from tutelage.student.model.lora import check_packages
-from tutelage.workspace import KEYS, Workspace, read_json, write_json, write_text
+from tutelage.workspace import KEYS, Workspace, read_json, write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +68,14 @@ def compare(
 
     overrides: of all rows' recipes. Raises: TutelageError; what was finished stays, and the same call goes on.
     """
-    free = tuple(one for one in overrides if _changeable(one))
+    free = tuple(one for one in overrides if changes_nothing(one))
     settings = settings.model_copy(
         update={"overrides": (*settings.overrides, *(one for one in overrides if one not in free))}
     )
     given = Given(free, data)
     jobs = plan(settings, folder)
     _check_all(settings, jobs, given, folder)
-    _begin(settings, source, folder, given)
+    begin(settings, source, folder)
     results: dict[Job, RunResult] = {}
     journal = Workspace(folder)
     for job in jobs:
@@ -152,55 +153,10 @@ def recipe_of(
     return with_absolute_paths(read_recipe(settings.recipe, overrides, extra))
 
 
-def _changeable(override: str) -> bool:
-    key = override.partition("=")[0]
-    return key in CHANGEABLE and not key.startswith("rounds.")
-
-
-def _changeable_of_judge(key: str) -> bool:
-    whose, _, name = key.partition(".")
-    return whose == "judge" and any(
-        f"teacher.{name}" == one or one.startswith(f"teacher.{name}.") for one in CHANGEABLE
-    )
-
-
 def _reference(settings: ComparisonSettings, job: Job, results: dict[Job, RunResult]) -> RunResult | None:
     row = settings.reference_row()
     same = ((job.column, job.seed) == (other.column, other.seed) and other.row == row for other in results)
     return next((result for result, is_it in zip(results.values(), same, strict=True) if is_it), None)
-
-
-def _begin(settings: ComparisonSettings, source: Path, folder: Path, given: Given) -> None:
-    """Writes what is compared, or checks that it is the same as before. Raises: WorkspaceError if it is not.
-
-    Titles, the kind of table and the paper's names decide nothing that is run, and may change; so may the judge's caps
-    and what else may change of a run's teacher.
-    """
-    path = folder / "comparison.json"
-    shown = {"recipe": True, "title": True, "table": True, "paper": True}
-    parts = {"rows": {"__all__": {"paper"}}, "columns": {"__all__": {"paper"}}}
-    now: dict[str, Any] = json.loads(settings.model_dump_json(exclude={**shown, **parts}))
-    now["recipe"] = read_recipe(settings.recipe).model_dump(mode="json", by_alias=True)
-    if path.is_file():
-        before = read_json(path)
-        if changed := [key for key in _differences(before, now) if not _changeable_of_judge(key)]:
-            raise WorkspaceError(
-                f"{folder} holds another comparison: {', '.join(changed[:5])} {'was' if len(changed) == 1 else 'were'} "
-                "different when it began. Put the file back as it was, or name another folder with --out."
-            )
-    elif folder.exists() and any(folder.iterdir()):
-        raise WorkspaceError(f"{folder} is in use already, and holds no comparison. Name another with --out.")
-    write_json(path, now)  # first: without it the folder would pass for something else
-    write_text(folder / "comparison.toml", source.read_text(encoding="utf-8"))
-
-
-def _differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
-    """The dotted keys at which two nested values differ."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for name in sorted({*before, *now}):
-            yield from _differences(before.get(name), now.get(name), f"{key}.{name}" if key else name)
-    elif before != now:
-        yield key
 
 
 def _play(settings: ComparisonSettings, job: Job, given: Given, folder: Path, reference: RunResult | None) -> None:
@@ -210,7 +166,7 @@ def _play(settings: ComparisonSettings, job: Job, given: Given, folder: Path, re
     neighbours = find_neighbours(folder)
     if Workspace(job.folder).recipe.is_file():
         run = open_run(job.folder, given.changeable)
-        _check_same(run, recipe)
+        check_same_recipe(run, recipe)
     else:
         run = start_run(recipe, job.folder, find_untrained(recipe, neighbours))
     try:
@@ -223,17 +179,6 @@ def _play(settings: ComparisonSettings, job: Job, given: Given, folder: Path, re
 def find_neighbours(folder: Path) -> list[Path]:
     """The runs of this comparison and of those in folders beside it."""
     return sorted(path.parent for path in folder.resolve().parent.glob(f"*/runs/**/seed-*/{KEYS}"))
-
-
-def _check_same(run: Run, recipe: Recipe) -> None:
-    """Raises: WorkspaceError if a run was begun with another recipe, in a key that decides what it does."""
-    before, now = (one.model_dump(mode="json", by_alias=True) for one in (run.recipe, recipe))
-    changed = [key for key in _differences(before, now) if not _changeable(key) and "teacher.price" not in key]
-    if changed:
-        raise WorkspaceError(
-            f"{run.workspace.folder} was begun with another recipe: {', '.join(changed[:5])} differ. Put the recipe "
-            "back as it was, or name another folder with --out."
-        )
 
 
 def _conclude(
@@ -251,7 +196,7 @@ def _conclude(
             cost = run_cost(run)
             one["cost"] = asdict(cost)
             costs += [(result, cost)] if METHODS[result.method].trains else []
-    if costs:
+    if costs and settings.table != "tuning":  # a point that is paid for is one of the test's
         write_costs(folder, settings.title, costs)
     write_text(folder / "results.json", json.dumps(found, indent=1, ensure_ascii=False, default=str) + "\n")
     tables = list(ANALYSES[settings.table](Compared(settings, folder, tuple(results)), paper))

@@ -11,6 +11,7 @@ from statistics import NormalDist, median
 from tutelage.comparisons.results import RoundResult, RunResult
 from tutelage.comparisons.table import NOT_SIGNIFICANT, Cell
 from tutelage.evaluation.significance import ALPHA, Paired, holm, mcnemar, paired_interval, spread
+from tutelage.records import Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +96,22 @@ def p_text(p_value: float) -> str:
 
 
 def accuracy_cell(results: Sequence[RunResult], number: int | None = None) -> Cell:
-    """The accuracy in percent of a row's runs after a round; None: of the student each kept.
+    """The test accuracy in percent of a row's runs after a round; None: of the student each kept."""
+    scores = [
+        one.score if number is None else None if (found := one.round(number)) is None else found.test for one in results
+    ]
+    return score_cell(scores, next((one.note for one in results if one.note), ""))
+
+
+def score_cell(scores: Sequence[Score | None], note: str = "") -> Cell:
+    """The accuracy in percent of one row, a score a seed; nothing where a seed has none.
 
     One seed: with Wilson's interval. Several: the mean and the standard deviation, and Wilson's interval of the mean on
     as many questions as one seed has: the same ones answered again are no further questions.
     """
-    scores = [
-        one.score if number is None else None if (found := one.round(number)) is None else found.test for one in results
-    ]
     whole = [score for score in scores if score is not None]
     if not whole or len(whole) < len(scores):
-        return Cell(note=next((one.note for one in results if one.note), ""))
-    note = next((one.note for one in results if one.note), "")
+        return Cell(note=note)
     if len(whole) == 1:
         low, high = whole[0].interval
         return Cell(100 * whole[0].accuracy, (100 * low, 100 * high), note=note)
@@ -160,10 +165,9 @@ _SEVERAL_SEEDS = (
 )
 
 
-def legend(seeds: int, student: str = KEPT) -> tuple[str, ...]:
-    """How to read a table's numbers. student: which of a run's."""
+def legend(seeds: int, student: str = KEPT, split: str = "the test split") -> tuple[str, ...]:
+    """How to read a table's numbers. student: which of a run's. split: which questions it was asked."""
     accuracies = (
-        f"Accuracies are on the test split, in percent, of the student {student}; in parentheses Wilson's 95 % "
-        "interval."
+        f"Accuracies are on {split}, in percent, of the student {student}; in parentheses Wilson's 95 % interval."
     )
     return (accuracies, _DIFFERENCES, _SEVERAL_SEEDS) if seeds > 1 else (accuracies, _DIFFERENCES)

@@ -13,7 +13,7 @@ from tutelage.baselines import METHODS
 from tutelage.baselines.teacher import METHOD, score_path
 from tutelage.comparisons.sharing import Taken, stage_seconds, taken_stages
 from tutelage.recipes import read_recipe
-from tutelage.records import Attempt, Correction, Score, StoredQuestion, Triplet
+from tutelage.records import Attempt, Correction, Score, SplitName, StoredQuestion, Triplet
 from tutelage.rounds.study import read_training
 from tutelage.student.training.loop import Step
 from tutelage.teacher.books.accounts import Totals, totals
@@ -93,13 +93,16 @@ class RunResult:
         """One of its rounds, if it came to that."""
         return next((one for one in self.rounds if one.number == number), None)
 
-    def right(self, number: int | None = None) -> Mapping[str, bool] | None:
-        """Which test questions were answered rightly after a round; None: by the student it kept, or by the teacher."""
+    def right(self, number: int | None = None, split: SplitName = "test") -> Mapping[str, bool] | None:
+        """Which questions of a split were answered rightly after a round; None: by the student it kept, or the teacher.
+
+        The teacher is asked the test questions alone.
+        """
         if self.method == TEACHER:
             path = score_path(self.folder).with_suffix(".jsonl")
         else:
             path = Workspace(self.folder).round(self.kept or 0 if number is None else number).answers
-        return right_answers(path, self.folder) if path.is_file() else None
+        return right_answers(path, self.folder, split) if path.is_file() else None
 
 
 def read_result(folder: Path, row: str, column: str, seed: int, method: str) -> RunResult:
@@ -217,8 +220,8 @@ def _tokens(used: Sequence[Totals]) -> int | None:
 
 
 @cache
-def right_answers(path: Path, folder: Path) -> Mapping[str, bool]:
-    """Whether each test question of a run is answered rightly in a file of attempts."""
+def right_answers(path: Path, folder: Path, split: SplitName = "test") -> Mapping[str, bool]:
+    """Whether each question of a run's split is answered rightly in a file of attempts."""
     stored = read_records(Workspace(folder).questions, StoredQuestion)
-    test = {one.question.id for one in stored if one.split == "test"}
-    return {one.question_id: one.correct for one in read_records(path, Attempt) if one.question_id in test}
+    asked = {one.question.id for one in stored if one.split == split}
+    return {one.question_id: one.correct for one in read_records(path, Attempt) if one.question_id in asked}

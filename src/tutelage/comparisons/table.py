@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
+from tutelage.errors import DataError
 from tutelage.workspace import write_text
 
 NOT_SIGNIFICANT = "n.s."
@@ -25,7 +28,7 @@ class Cell:
     digits: shown behind the point of a number that is not whole; the files for machines have all of them.
     """
 
-    value: float | str | None = None
+    value: int | float | str | None = None
     interval: tuple[float, float] | None = None
     mark: str = ""
     note: str = ""
@@ -112,6 +115,17 @@ def to_csv(table: Table) -> str:
 def to_json(tables: Sequence[Table]) -> str:
     """All of it: what `Table` and `Cell` say, in lists."""
     return json.dumps([asdict(table) for table in tables], indent=1, ensure_ascii=False)
+
+
+def read_tables(path: Path) -> list[Table]:
+    """The tables that `to_json` wrote. Raises: DataError if the file is missing or damaged."""
+    try:
+        return _TABLES.validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"The tables in {path} cannot be read: {error}.") from None
+
+
+_TABLES = TypeAdapter(list[Table])
 
 
 def write_tables(folder: Path, tables: Sequence[Table]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tutelage.errors import DataError
 
-_Z = 1.959963984540054
+Z = 1.959963984540054
 """Of a two-sided 95 % interval: the normal distribution's 97.5 % point."""
 ALPHA = 0.05
 """The chance of calling a difference significant where there is none."""
@@ -91,8 +91,8 @@ def paired_interval(only_first: float, only_second: float, total: int) -> tuple[
     def score(difference: float) -> float:
         return _score(only_first, only_second, total, difference)
 
-    low = _crossing(lambda difference: score(difference) > _Z, -1.0, middle)
-    high = _crossing(lambda difference: score(difference) >= -_Z, middle, 1.0)
+    low = _crossing(lambda difference: score(difference) > Z, -1.0, middle)
+    high = _crossing(lambda difference: score(difference) >= -Z, middle, 1.0)
     return low, high
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.report.made_runs import write_comparison
-from tutelage.comparisons.table import Cell, Table
+from tutelage.comparisons.table import Cell, Table, to_json
 from tutelage.report.gathering.comparison_charts import POINTS, Chart, table_charts
 from tutelage.report.gathering.comparisons import find_comparisons, gather, runs_of
 
@@ -70,6 +70,30 @@ def test_cells_read_as_in_the_markdown_and_keep_their_numbers(tmp_path: Path) ->
         ("+ Distillation", "accuracy", 43.04, 33.71),
     ]
     assert chart["caption"] == "Accuracy, with 95 % intervals"
+
+
+def test_the_share_of_the_gap_is_told_and_not_drawn_among_accuracies() -> None:
+    gap = "share of the gap closed"
+    heading = ("method", "accuracy", gap, "the paper's svamp", f"the paper's svamp: {gap}")
+    line = (Cell("A"), Cell(40.0, (30.0, 50.0)), Cell(140.0, (90.0, 190.0)), Cell(55.0), Cell(60.0))
+    [chart] = table_charts("methods", "Small", [json.loads(to_json([Table("methods", "Small", heading, (line,))]))[0]])
+    assert [(row["whose"], row["accuracy"]) for row in chart["rows"]] == [
+        ("accuracy", 40.0),
+        ("the paper's svamp", 55.0),
+    ]
+
+
+def test_settings_to_choose_from_are_drawn() -> None:
+    heading = ("setting", "held-out accuracy", "over the first row", "by round", "steps", "seconds")
+    lines = [
+        (Cell(name), Cell(value, (1.0, 60.0)), Cell(1.0, (-2.0, 4.0)), Cell("1.0"), Cell(5), Cell(2.0))
+        for name, value in (("a", 20.0), ("b", 30.0))
+    ]
+    [chart] = table_charts("tuning", "Small", json.loads(to_json([Table("tuning", "Small", heading, tuple(lines))])))
+    assert [(row["row"], row["whose"], row["accuracy"]) for row in chart["rows"]] == [
+        ("a", "held-out accuracy", 20.0),
+        ("b", "held-out accuracy", 30.0),
+    ]
 
 
 def test_a_long_curve_is_thinned_and_one_that_was_never_computed_is_not_drawn(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a comparison's runs are made into, one file for each of the paper's tables or figures."""
+"""What a comparison's runs are made into: a file for each of the paper's tables or figures, and one to choose by."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tutelage.comparisons.analyses import (
     rounds,
     students,
     transfer,
+    tuning,
 )
 from tutelage.comparisons.compared import Analysis
 
@@ -26,5 +27,6 @@ ANALYSES: dict[str, Analysis] = {
     "transfer": transfer.analyse,
     "cases": cases.analyse,
     "judge": judge.analyse,
+    "tuning": tuning.analyse,
 }
 """By the name that a comparison file's `table` gives."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from statistics import fmean
 
 from tutelage.baselines import METHODS
 from tutelage.comparisons.compared import Compared, table_of
@@ -18,9 +19,10 @@ from tutelage.comparisons.effects import (
     over_the_row_before,
 )
 from tutelage.comparisons.paper import Paper
-from tutelage.comparisons.results import RunResult
+from tutelage.comparisons.results import TEACHER, RunResult
 from tutelage.comparisons.settings import ColumnSettings, ComparisonSettings
 from tutelage.comparisons.table import Cell, Table
+from tutelage.evaluation.gap import GapClosed, gap_closed, share_of_gap
 
 
 def analyse(compared: Compared, paper: Paper | None) -> Sequence[Table]:
@@ -36,6 +38,7 @@ def _table(compared: Compared, column: ColumnSettings, paper: Paper | None) -> T
         "accuracy": [accuracy_cell(results) for results in rows],
         "over the row before": effect_cells(over_the_row_before(rows)),
         "over the untrained": effect_cells(_over_the_untrained(rows)),
+        **_gaps(rows),
         "round kept": [_kept(results) for results in rows],
         "steps": [mean_cell([one.steps for one in results], 0) for results in rows],
         "steps of the kept": [mean_cell([one.kept_steps for one in results], 0) for results in rows],
@@ -43,10 +46,12 @@ def _table(compared: Compared, column: ColumnSettings, paper: Paper | None) -> T
     }
     if paper is not None:
         task = column.paper or settings.paper
-        columns[f"the paper's {task}"] = [
-            Cell(None if row.paper is None else paper.accuracy("table_1", task, method=row.paper))
-            for row in settings.rows
+        theirs = [
+            None if row.paper is None else paper.accuracy("table_1", task, method=row.paper) for row in settings.rows
         ]
+        columns[f"the paper's {task}"] = [Cell(one) for one in theirs]
+        if _GAP in columns:
+            columns[f"the paper's {task}: {_GAP}"] = _papers_gaps(rows, theirs)
     return table_of(compared, column, "methods", columns, _notes(settings, rows))
 
 
@@ -57,15 +62,65 @@ def _right(results: Sequence[RunResult]) -> list[Right | None]:
     return [one.right() for one in results]
 
 
+def _untrained(rows: Rows) -> Sequence[RunResult] | None:
+    """The last row of an untrained student."""
+    return next((results for results in reversed(rows) if results[0].method == "untrained"), None)
+
+
 def _over_the_untrained(rows: Rows) -> list[Effect | None]:
     """Over the last row of an untrained student; without one, over the row's own student before its first round."""
-    untrained = next((results for results in reversed(rows) if results[0].method == "untrained"), None)
+    untrained = _untrained(rows)
     found: list[Effect | None] = [None] * len(rows)
     for place, results in enumerate(rows):
         if METHODS[results[0].method].trains:
             before = [one.right(0) for one in results] if untrained is None else _right(untrained)
             found[place] = effect(before, _right(results))
     return found
+
+
+_GAP = "share of the gap closed"
+
+
+def _gaps(rows: Rows) -> dict[str, list[Cell]]:
+    """How much of the way to the teacher each trained student has come; no column where no row is the teacher."""
+    teacher = next((_by_question(results) for results in rows if results[0].method == TEACHER), None)
+    if teacher is None:
+        return {}
+    untrained = _untrained(rows)
+    cells = []
+    for results in rows:
+        before = _by_question(results, 0) if untrained is None else _by_question(untrained)
+        reached = _by_question(results) if METHODS[results[0].method].trains else None
+        found = gap_closed(before, reached, teacher) if before and reached else None
+        cells.append(Cell() if found is None else _gap_cell(found))
+    return {_GAP: cells}
+
+
+def _gap_cell(found: GapClosed) -> Cell:
+    interval = None if found.interval is None else (100 * found.interval[0], 100 * found.interval[1])
+    return Cell(100 * found.share, interval)
+
+
+def _by_question(results: Sequence[RunResult], number: int | None = None) -> dict[str, float] | None:
+    """By test question, which share of a row's seeds has it right; None where a seed has no answers."""
+    found = [one.right(number) for one in results]
+    whole = [one for one in found if one is not None]
+    if len(whole) < len(found):
+        return None
+    common = [one for one in whole[0] if all(one in other for other in whole)]
+    return {one: fmean(right[one] for right in whole) for one in common}
+
+
+def _papers_gaps(rows: Rows, accuracies: Sequence[float | None]) -> list[Cell]:
+    """The same shares by the paper's accuracies, which stand beside our rows."""
+    methods = [results[0].method for results in rows]
+    named = dict(zip(methods, accuracies, strict=True))  # of several untrained rows the last, as for ours
+    untrained, teacher = named.get("untrained"), named.get(TEACHER)
+    shares = [
+        share_of_gap(untrained, reached, teacher) if METHODS[method].trains else None
+        for method, reached in zip(methods, accuracies, strict=True)
+    ]
+    return [Cell(None if share is None else 100 * share) for share in shares]
 
 
 def _kept(results: Sequence[RunResult]) -> Cell:
@@ -109,6 +164,11 @@ def _notes(settings: ComparisonSettings, rows: Rows) -> list[str]:
     reference = settings.reference_row()
     notes = [*legend(len(settings.seeds)), _FAIR[settings.fair].format("" if reference is None else reference.name)]
     notes.append("The untrained is the last row of one, or else a row's own student before its first round.")
+    if any(results[0].method == TEACHER for results in rows):
+        notes.append(
+            "The share of the gap closed is 0 % for the untrained student and 100 % for the teacher, with Fieller's "
+            "95 % interval over the questions."
+        )
     notes.append(
         "Requests, replies, tokens, price and seconds are those that a row would have taken alone, but for tokens and "
         "price of cached replies; what rows share was done and paid once. Rows of STaR, of "

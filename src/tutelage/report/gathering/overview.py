@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tutelage.evaluation.cost import device_times, is_free, teacher_cost, whole_time
+from tutelage.evaluation.gap import share_of_gap
 from tutelage.evaluation.significance import ALPHA, Paired, is_gain, mcnemar
 from tutelage.records import Attempt, StoredQuestion
 from tutelage.report.gathering import Section
@@ -31,7 +32,7 @@ def gather(reading: Reading) -> Section:
             "accuracy": [_accuracy(number, one, number == kept) for number, one in found.items()],
             "kept": kept,
             "teacher": teacher,
-            "gap_closed": gap_closed(untrained, reached, (teacher or {}).get("accuracy")),
+            "gap_closed": share_of_gap(untrained, reached, (teacher or {}).get("accuracy")),
             "cost": cost(reading),
             "outcome": outcome,
             "stands": stands(reading, outcome),
@@ -131,13 +132,6 @@ def _points(share: float) -> str:
 
 def _p_value(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
-
-
-def gap_closed(untrained: float | None, reached: float | None, teacher: float | None) -> float | None:
-    """The share of the way from the untrained student to the teacher; None where there is no such way."""
-    if untrained is None or reached is None or teacher is None or teacher <= untrained:
-        return None
-    return (reached - untrained) / (teacher - untrained)
 
 
 def cost(reading: Reading) -> dict[str, Any]:
