@@ -61,16 +61,17 @@ class Requests(Sequence[Request]):
     def __init__(self, run: Run, number: int) -> None:
         self._run, self._number = run, number
         self._asked = questions_to_ask(run, number)
-        settings = run.recipe.teacher
-        hard = frozenset[str]() if settings.hard_replies is None else hard_questions(run, number)
-        self._more = dict.fromkeys(hard, settings.hard_replies or settings.replies)
+        self._settings = run.recipe.teacher
+        self._more: dict[str, int] = {}  # replies, by question
+        if self._settings.hard_replies is not None:
+            self._more = dict.fromkeys(hard_questions(run, number), self._settings.hard_replies)
 
     def most_kept(self, request: Request) -> int:
         """How many of a request's right replies may be kept."""
-        return max(self._run.recipe.teacher.rationales, self._more.get(request.question.id, 0))
+        return max(self._settings.rationales, self._more.get(request.question.id, 0))
 
     def _request(self, question: Question, mistake: Mistake | None) -> Request:
-        settings = self._run.recipe.teacher
+        settings = self._settings
         replies = self._more.get(question.id, settings.replies)
         if not isinstance(settings, SampledTeacherSettings):
             return Request(question, mistake, "", replies, self._number)  # these read the records themselves
