@@ -131,12 +131,14 @@ class Triplet:
     """One sample of the lesson (3.3): anchor (x, r, y), positive (x, r⁺, y), negative (x, r̂, ŷ).
 
     Without a positive or a negative the anchor still trains the language-model loss.
+    own: whether the student wrote the anchor itself, and no teacher.
     """
 
     question_id: str
     anchor: str
     positive: str | None
     negative: Mistake | None
+    own: bool = False
 
 
 @checked_dataclass(frozen=True, slots=True, config=_STRICT)

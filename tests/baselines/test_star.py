@@ -13,6 +13,7 @@ from tutelage.demonstrations import load_demonstrations
 from tutelage.recipes import read_recipe
 from tutelage.records import Correction, Question, Triplet
 from tutelage.rounds import Run, start_run
+from tutelage.rounds.study import read_training
 from tutelage.student.answering.answers import Finished, Further
 from tutelage.student.answering.stopping import Completion
 from tutelage.workspace import read_json, read_records
@@ -50,7 +51,8 @@ def test_a_round_keeps_what_ends_right_and_starts_anew(
         "rounds.limit=2",
         "evaluation.max_new_tokens=8",
     ]
-    run = start_run(read_recipe(recipe, [*overrides, "study.steps=1"]), tmp_path / "run")
+    overrides += ["study.steps=1", "study.later_learning_rate=0.5", "study.warmup_steps=0", *METHODS["star"].decides]
+    run = start_run(read_recipe(recipe, overrides), tmp_path / "run")
     by_text = {question.text: question for question in run.questions["train"]}
     first, second, third, _ = run.questions["train"]
     asked: list[str] = []
@@ -85,6 +87,9 @@ def test_a_round_keeps_what_ends_right_and_starts_anew(
     assert all(one.negative is None and "int" not in one.anchor for one in lesson)
     assert sum("Hint:" in prompt for prompt in asked) == 2 * 3
     assert trained[-3:] == [0, 2, 2]  # round 2 teaches the untrained student, and tests what became of it
+    rates = [step.learning_rate for number in (1, 2) for step in read_training(run.round(number).training)]
+    assert rates == [run.recipe.study.learning_rate] * 2  # of a study that begins anew
+    assert all(one.own for one in lesson)
     assert read_json(run.workspace.outcome)["last_round"] == 2
     run.workspace.release()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -34,11 +34,11 @@ def named(keys: dict[Key, str]) -> dict[str, str]:
     return {f"{stage} {number}": key for (number, stage), key in keys.items()}
 
 
-def changed(run: Run, recipe: Path, *overrides: str) -> set[str]:
-    """The stages whose hash another recipe changes."""
-    method = METHODS["distillation"]
-    before = named(stage_keys(run, method))
-    after = named(stage_keys(Run(run.workspace, read_recipe(recipe, overrides)), method))
+def changed(run: Run, recipe: Path, *overrides: str, base: Sequence[str] = (), name: str = "distillation") -> set[str]:
+    """The stages whose hash another recipe changes. base: what both say."""
+    method = METHODS[name]
+    before = named(stage_keys(Run(run.workspace, read_recipe(recipe, base)), method))
+    after = named(stage_keys(Run(run.workspace, read_recipe(recipe, [*base, *overrides])), method))
     return {name for name in before if before[name] != after.get(name)}
 
 
@@ -50,6 +50,7 @@ CHANGES = [
     ("rounds.patience=3", set()),
     ("rounds.limit=1", ROUND_2),
     ("rounds.data=all rounds", {"lesson 2", "study 2", "evaluation 2"}),
+    ("rounds.start=untrained", {"study 2", "evaluation 2"}),
     ("study.later_learning_rate=1e-4", {"study 2", "evaluation 2"}),
     ("study.lambda=0.25", LEARNED),
     ("study.steps=5", LEARNED),
@@ -59,6 +60,9 @@ CHANGES = [
     ("study.learning_rate=1e-4", LEARNED),
     ("teacher.feedback=false", ROUND_2 - {"exam 2", "mistakes 2"}),
     ("teacher.replies=3", {"feedback 1", "lesson 1", *LEARNED}),
+    ("teacher.prefer=shortest", {"feedback 1", "lesson 1", *LEARNED}),
+    ("teacher.hard_replies=8", {"feedback 1", "lesson 1", *LEARNED}),
+    ("exam.own_rationales=1", {"lesson 1", *LEARNED}),
     ("teacher.kind=recorded", {"feedback 1", "lesson 1", *LEARNED}),
     ("exam.mistakes=2", {"mistakes 1", "lesson 1", *LEARNED}),
     ("exam.attempts=3", {"exam 1", "mistakes 1", "lesson 1", *LEARNED}),
@@ -73,6 +77,24 @@ CHANGES = [
 def test_a_change_reaches_what_it_changes(run: Run, recipe: Path) -> None:
     for override, stages in CHANGES:
         assert changed(run, recipe, override) == stages, override
+
+
+def test_the_exam_decides_what_a_first_round_asks_where_it_says_what_is_hard(run: Run, recipe: Path) -> None:
+    base = ["teacher.hard_replies=8"]
+    assert changed(run, recipe, "exam.attempts=3", base=base) == ALL - {"evaluation 0"}
+    assert changed(run, recipe, "exam.mistakes=2", base=base) == {"mistakes 1", "lesson 1", *LEARNED}
+
+
+def test_a_fresh_start_takes_one_rate_and_no_earlier_student(run: Run, recipe: Path) -> None:
+    base = ["rounds.start=untrained"]
+    assert changed(run, recipe, "study.later_learning_rate=1e-4", base=base) == set()
+    assert changed(run, recipe, "study.later_learning_rate=1e-4", base=base, name="star") == set()
+
+
+def test_keys_that_a_method_has_no_use_for_keep_none_of_its_runs_apart(run: Run, recipe: Path) -> None:
+    for key in ("teacher.hard_replies=8", "exam.own_rationales=1"):
+        assert changed(run, recipe, key, name="cot") == set(), key
+    assert changed(run, recipe, "exam.own_rationales=1", name="star") == set()
 
 
 def test_a_section_that_nobody_thought_of_keeps_runs_apart(run: Run) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.comparisons.conftest import Write
+from tutelage.baselines import METHODS
 from tutelage.comparisons.fairness import fair_overrides
 from tutelage.comparisons.results import RoundResult, RunResult, TeacherUse
-from tutelage.comparisons.settings import ComparisonSettings
+from tutelage.comparisons.settings import ComparisonSettings, RowSettings
+from tutelage.config import Recipe
 from tutelage.errors import RecipeError
 from tutelage.recipes import read_recipe
 
@@ -34,11 +37,12 @@ def reference() -> RunResult:
     return RunResult("ours", "", 1, "distillation", Path(), 2, None, "", rounds, 50, 50, use, 0.0, ())
 
 
+def recipe_of_row(settings: ComparisonSettings, row: RowSettings) -> Recipe:
+    return read_recipe(settings.recipe, [*row.overrides, *METHODS[row.method].decides])
+
+
 def overrides_of(settings: ComparisonSettings) -> dict[str, list[str]]:
-    return {
-        row.name: fair_overrides(settings, row, read_recipe(settings.recipe, row.overrides), reference())
-        for row in settings.rows
-    }
+    return {row.name: fair_overrides(settings, row, recipe_of_row(settings, row), reference()) for row in settings.rows}
 
 
 def test_every_student_takes_as_many_steps(write: Write) -> None:
@@ -52,6 +56,28 @@ def test_every_student_takes_as_many_steps(write: Write) -> None:
         "multi": ["study.steps=25"],
         "ours": [],
     }
+
+
+def test_steps_are_those_behind_the_last_student(write: Write) -> None:
+    anew = ("multi", "distillation", ["study.lambda=0", "rounds.start=untrained"])
+    settings, _ = write([ROWS[1], anew, ROWS[-1]], head='fair = "steps"\n')
+    assert overrides_of(settings)["multi"] == ["study.steps=50"]  # in each round
+    one_round_of_two = replace(reference(), begins_anew=True)
+    row = settings.rows[0]
+    assert fair_overrides(settings, row, recipe_of_row(settings, row), one_round_of_two) == ["study.steps=20"]
+
+
+def test_one_round_asks_no_more_about_hard_questions(write: Write) -> None:
+    anew = ("multi", "distillation", ["rounds.start=untrained"])
+    settings, _ = write([ROWS[4], anew, ROWS[-1]], head='fair = "teacher"\n')
+    assert overrides_of(settings)["multi"] == []  # it asks in several rounds
+    row = settings.rows[0]
+    hard = read_recipe(settings.recipe, [*row.overrides, "teacher.hard_replies=8"])  # as all rows' recipe has it
+    assert fair_overrides(settings, row, hard, reference()) == [
+        "teacher.replies=3",
+        "teacher.rationales=3",
+        "teacher.hard_replies=3",
+    ]
 
 
 def test_one_round_asks_for_as_many_replies(write: Write) -> None:

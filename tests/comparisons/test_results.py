@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import pytest
+
 from tutelage.comparisons.results import is_finished, read_result
-from tutelage.workspace import write_json
+from tutelage.student.training.loop import Step
+from tutelage.workspace import Workspace, write_json, write_records
 
 SCORE = {"accuracy": 0.25, "correct": 2, "total": 8, "interval": [0.1, 0.6]}
 
 
-def test_a_students_result_is_its_own_beside_its_teachers(tmp_path: Path) -> None:
+def test_a_students_result_is_its_own_beside_its_teachers(recipe: Path, tmp_path: Path) -> None:
+    shutil.copy(recipe, tmp_path / "recipe.toml")
     write_json(tmp_path / "teacher.json", {**SCORE, "accuracy": 1.0, "correct": 8, "teacher": "m", "unanswered": 0})
     assert is_finished(tmp_path, "teacher")
     assert not is_finished(tmp_path, "distillation")
@@ -21,3 +26,25 @@ def test_a_students_result_is_its_own_beside_its_teachers(tmp_path: Path) -> Non
     assert result.kept == 1
     assert result.score is not None
     assert result.score.accuracy == 0.25
+
+
+@pytest.mark.parametrize(
+    ("method", "start", "steps"), [("distillation", "last round", 5), ("distillation", "untrained", 3), ("star", "", 3)]
+)
+def test_the_steps_behind_a_student_that_began_anew_are_its_own_rounds(
+    recipe: Path, tmp_path: Path, method: str, start: str, steps: int
+) -> None:
+    """An old run of STaR has no rounds.start. Round 3 had no lesson."""
+    workspace = Workspace(tmp_path)
+    workspace.recipe.write_text(
+        recipe.read_text().replace("[rounds]", f'[rounds]\nstart = "{start}"' if start else "[rounds]")
+    )
+    write_json(workspace.outcome, {"best_round": 2, "test": SCORE})
+    workspace.journal.touch()
+    for number, count in ((0, 0), (1, 2), (2, 3), (3, 0)):
+        step = Step(1, 1, 1.0, 1.0, 0.0, 1.0, 1e-3, 4, 0, 90)
+        if count:
+            write_records(workspace.round(number).training, [step] * count)
+        workspace.round(number).folder.mkdir(exist_ok=True)
+    result = read_result(tmp_path, "row", "", 1, method)
+    assert (result.steps, result.kept_steps, result.last_steps) == (5, steps, steps)

@@ -12,6 +12,8 @@ from tests.teacher.asking import LEGS, ScriptedTeacher, request
 from tutelage.errors import RecipeError
 from tutelage.records import Attempt, Correction, Mistake, Question, StoredQuestion, Triplet
 from tutelage.report.course import course_panel, find_course
+from tutelage.report.gathering.prompts import NONE
+from tutelage.report.gathering.stories import tell
 from tutelage.report.reading import Reading
 from tutelage.report.standing import cost_text, teacher_text
 from tutelage.teacher.books.entries import Begun, Charge, Ended
@@ -81,6 +83,18 @@ def test_a_question_is_told_from_its_first_exam_to_its_last_answer(reading: Read
         assert words in told[place:]
         place = told.index(words, place) + 1
     assert "\x1b" not in told
+
+
+def test_what_the_student_wrote_of_its_lesson_is_said_to_be_its_own(reading: Reading) -> None:
+    lesson = [
+        Triplet("own/1", "3 + 4 = 7.", "4 + 3 = 7.", None),
+        Triplet("own/1", "4 + 3 = 7.", "3 + 4 = 7.", None, True),
+    ]
+    write_records(reading.round(1).lesson, lesson)
+    assert "Lesson of round 1: 2 samples (1 of its own), 2 with another right" in shown(reading, "own/1")
+    [teachers, own] = tell(find_course(reading, "own/1"), NONE)["rounds"]["1"]["lesson"]
+    assert (teachers["text"], teachers["positive"], "own" in teachers) == ("3 + 4 = 7.", 1, False)
+    assert (own["text"], own["positive"], own["own"]) == ("4 + 3 = 7.", 1, True)
 
 
 def test_one_round_of_it(reading: Reading) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
+import json
+import sqlite3
+from collections import Counter, deque
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from tests.openai_server import OpenAIServer
+from tests.rounds.finished import write_exam
 from tests.rounds.small import finished_exam, tutor_run
 from tests.tiny import make_model, make_tokenizer, save_model
 from tutelage.errors import DataError, TeacherError, TutelageError
@@ -62,6 +65,50 @@ def test_each_reply_gets_its_verdict(recipe: Path, tmp_path: Path, tiny_student:
     ]
     assert sorted_replies[0].rationale == "2 + 3 = 5."
     assert sorted_replies[1].text == "2 + 3 = 6.\nAnswer: 6"
+
+
+def test_the_shortest_may_be_kept_in_place_of_the_first(recipe: Path, tmp_path: Path, tiny_student: Student) -> None:
+    texts = [
+        "Ann has 2 pens and 3 pens, so 2 + 3 = 5.\nAnswer: 5",
+        "2 + 3 = 5.\nAnswer: 5",
+        "2 + 3 = 6.\nAnswer: 6",
+        "2 + 3 =  5.\nAnswer: 5",
+        "3 + 2 = 5.\nAnswer: 5",
+        "So it is 3 + 2 = 5.\nAnswer: 5",
+    ]
+    first, shortest = (
+        [one.verdict for one in sort(tutor_run(recipe, tmp_path / prefer, *overrides), tiny_student, *texts)]
+        for prefer in ("first", "shortest")
+        for overrides in [("teacher.rationales=2", f"teacher.prefer={prefer}")]
+    )
+    assert first == ["kept", "kept", "wrong answer", "repeated", "surplus", "surplus"]
+    assert shortest == ["surplus", "kept", "wrong answer", "repeated", "kept", "surplus"]
+
+
+def test_a_question_without_a_right_attempt_is_asked_for_more(recipe: Path, questions: Path, tmp_path: Path) -> None:
+    rows = questions.read_text().splitlines()
+    questions.write_text("\n".join([*rows, rows[0]]))  # the first training question once more
+    easy, hard = "teacher.replies=1", "teacher.hard_replies=3"
+    run = tutor_run(
+        recipe, tmp_path, *LONGER, easy, hard, "teacher.rationales=1", "task.held_out=0", "task.held_out_minimum=0"
+    )
+    training = run.questions["train"]
+    twin = next(one for one in training[:-1] if one.text == training[-1].text)
+    # Of every second question an attempt is right; of the first one's twin, too.
+    write_exam(run, 1, lambda place, sample: (place % 2 == 1 or training[place] is training[-1]) and sample == 1)
+    run.round(1).feedback.unlink()
+    corrections = feedback(run, 1)
+    with sqlite3.connect(run.workspace.ledger) as ledger:
+        asked = {
+            question: len(json.loads(places))
+            for question, places in ledger.execute("SELECT question, places FROM calls")
+        }
+    expected = {one.id: 1 if place % 2 or one.text == twin.text else 3 for place, one in enumerate(training)}
+    assert asked == expected
+    kept = Counter(one.question_id for one in corrections if one.verdict == "kept")
+    assert {name for name, count in kept.items() if count > 1} == {
+        name for name, count in expected.items() if count > 1
+    }
 
 
 def test_a_recipe_may_keep_replies_that_tell_of_the_prompt(recipe: Path, tmp_path: Path, tiny_student: Student) -> None:

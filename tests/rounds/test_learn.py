@@ -8,6 +8,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,16 @@ from tutelage.cli.stages import studied
 from tutelage.config import OpenAITeacherSettings
 from tutelage.errors import BudgetError, WorkspaceError
 from tutelage.recipes import read_recipe
-from tutelage.records import Attempt, Correction, Mistake, StoredQuestion, Triplet
+from tutelage.records import Attempt, Correction, Mistake, Question, StoredQuestion, Triplet
 from tutelage.rounds import ask, learn, resume, start_run, study
+from tutelage.rounds.answering import grade
 from tutelage.rounds.learn import delete_students
 from tutelage.rounds.run import open_run
-from tutelage.workspace import read_json, read_records
+from tutelage.rounds.study import train_student
+from tutelage.seeds import derive_seed
+from tutelage.student.answering.stopping import Completion
+from tutelage.student.training.loop import Step
+from tutelage.workspace import read_json, read_records, write_records
 
 TESTS = Path(__file__).parents[1]
 
@@ -152,6 +159,57 @@ def test_all_rounds_data_merges_the_lessons(recipe: Path, tmp_path: Path) -> Non
     triplets = read_records(run.round(2).lesson, Triplet)
     assert {(t.question_id, t.anchor) for t in triplets} == kept
     assert len(triplets) == len(kept)
+
+
+OPTIONS = (
+    *("exam.own_rationales=1", "teacher.prefer=shortest", "teacher.hard_replies=6", "teacher.rationales=2"),
+    *("rounds.start=untrained", "rounds.data=all rounds", "study.later_learning_rate=0.5", "study.batch_size=4"),
+    *("task.train_questions=12", "task.held_out_questions=2", "task.test_questions=2"),
+)
+
+
+def test_what_the_field_offers_goes_together_and_resumes(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lucky(question: Question, sample: int, completion: Completion) -> Attempt:
+        """Of half of the questions, one attempt is right."""
+        made = grade(question, sample, completion)
+        if sample or derive_seed(0, question.id) % 2:
+            return made
+        said = f"I say {question.answer} ({derive_seed(0, completion.text)})."
+        return replace(made, rationale=said, answer=question.answer, correct=True)
+
+    monkeypatch.setattr("tutelage.rounds.answering.grade", lucky)
+    whole = learn(read_recipe(recipe, OPTIONS), tmp_path / "whole")
+
+    log = import_module("tutelage.rounds.study")._Log
+    add = log.add
+
+    def stop(self: Any, step: Step) -> None:
+        if "round-2" in str(self.path) and step.step == 4:  # behind a checkpoint
+            raise KeyboardInterrupt
+        add(self, step)
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(log, "add", stop)
+        with pytest.raises(KeyboardInterrupt):
+            learn(read_recipe(recipe, OPTIONS), tmp_path / "cut")
+    resume(tmp_path / "cut")
+    expected, seen = contents(tmp_path / "whole"), contents(tmp_path / "cut")
+    assert expected.keys() == seen.keys()
+    assert [name for name, content in expected.items() if content != seen[name]] == []
+
+    summaries = [read_json(whole.round(number).summary) for number in (1, 2)]
+    lessons = [read_records(whole.round(number).lesson, Triplet) for number in (1, 2)]
+    for summary, triplets in zip(summaries, lessons, strict=True):
+        assert summary["lesson"]["own"] == sum(triplet.own for triplet in triplets) > 0
+    first, second = ({(one.question_id, one.anchor, one.own) for one in triplets} for triplets in lessons)
+    assert first < second
+    # Round 2 began with the untrained student, at the rate of such a study: one that knows no round 1 does the same.
+    alone = start_run(read_recipe(recipe, OPTIONS), tmp_path / "alone")
+    write_records(alone.round(2).lesson, lessons[1])
+    train_student(alone, 2)
+    assert alone.round(2).training.read_bytes() == whole.round(2).training.read_bytes()
 
 
 def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tutelage.records import Correction, Mistake, Verdict
+from tutelage.records import Attempt, Correction, Mistake, Triplet, Verdict
 from tutelage.rounds.lesson import make_triplets
+from tutelage.workspace import read_records
 
 
 def correction(question: str, rationale: str, verdict: Verdict = "kept", number: int = 1) -> Correction:
@@ -35,6 +38,20 @@ def test_only_kept_replies_are_studied_and_the_same_words_once() -> None:
         correction("a", "r1", number=2),  # again in a later round
     ]
     assert [triplet.anchor for triplet in make_triplets(corrections, [], seed=1)] == ["r1"]
+
+
+def test_the_students_own_rationales_are_anchors_and_positives_like_any_other() -> None:
+    own = [Attempt("a", 0, "r2", "r2", "4", True, 9, True), Attempt("b", 0, "r3", "r3", "4", True, 9, True)]
+    made = [Mistake("a", "w1", "5")]
+    first, second, third = make_triplets([correction("a", "r1")], made, seed=1, own=own)
+    assert (first.anchor, first.positive, first.negative, first.own) == ("r1", "r2", made[0], False)
+    assert (second.anchor, second.positive, second.negative, second.own) == ("r2", "r1", made[0], True)
+    assert (third.question_id, third.anchor, third.positive, third.own) == ("b", "r3", None, True)
+
+
+def test_a_lesson_of_an_older_version_reads(tmp_path: Path) -> None:
+    (tmp_path / "lesson.jsonl").write_text('{"question_id": "a", "anchor": "r1", "positive": null, "negative": null}\n')
+    assert read_records(tmp_path / "lesson.jsonl", Triplet) == [Triplet("a", "r1", None, None, own=False)]
 
 
 @given(st.integers(1, 6), st.integers(0, 6), st.integers(0, 2**62))

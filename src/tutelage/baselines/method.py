@@ -28,7 +28,7 @@ class Method:
     stages: those it has, evaluations of round 0 apart. own: those of them, or that evaluation, that it does in another
         way than a round's.
     asks: whether it learns from a teacher. trains: whether there is a student to train. one_pass: whether it trains in
-        one round alone. restarts: whether each round begins with the untrained student.
+        one round alone.
     check: raises a RecipeError for a recipe that the method cannot do, before anything is run.
     """
 
@@ -41,5 +41,8 @@ class Method:
     asks: bool = True
     trains: bool = True
     one_pass: bool = False
-    restarts: bool = False
     check: Callable[[Recipe], None] = _takes_any
+
+    def begins_anew(self, recipe: Recipe) -> bool:
+        """Whether each round's study begins with the untrained student; the recipe of an old run may not say so."""
+        return recipe.rounds.start == "untrained" or "rounds.start=untrained" in self.decides

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from tutelage.errors import DataError
@@ -43,8 +44,14 @@ def one_pass(
 
 def lesson_of_one_pass(run: Run) -> list[Triplet]:
     """Every right rationale of one pass of the teacher over the training questions, T(x, null, y); no mistakes."""
-    corrections = timed(run, 1, "feedback", lambda: feedback(run, 1))
+    corrections = timed(run, 1, "feedback", lambda: feedback(_without_exam(run), 1))
     triplets = make_triplets(corrections, [], derive_seed(run.recipe.seed, "lesson", 1))
     if not triplets:
         raise nothing_to_teach(run, corrections)
     return in_order(run, triplets)
+
+
+def _without_exam(run: Run) -> Run:
+    """The same run, where no exam tells which questions are hard: the teacher is asked alike about all of them."""
+    teacher = run.recipe.teacher.model_copy(update={"hard_replies": None})
+    return replace(run, recipe=run.recipe.model_copy(update={"teacher": teacher}))

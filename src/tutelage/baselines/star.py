@@ -9,19 +9,18 @@ anew, on that round's rationales alone. Rounds end by the recipe's [rounds], lik
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tutelage.baselines.method import ALL, Method
-from tutelage.config import Recipe
-from tutelage.errors import RecipeError
-from tutelage.evaluation.steps import check_arithmetic
-from tutelage.prompts import REASONING, SEPARATOR, hint_text, mentions_prompt, question_text, solution_text
-from tutelage.records import Attempt, Correction, Demonstration, Question, Triplet, Verdict
+from tutelage.prompts import REASONING, SEPARATOR, hint_text, question_text, solution_text
+from tutelage.records import Attempt, Correction, Demonstration, Question, Triplet
 from tutelage.rounds.answering import answer_all, answers_of, finished_answers, prompts_for
 from tutelage.rounds.evaluate import evaluate
 from tutelage.rounds.exam import find_mistakes
 from tutelage.rounds.feedback import check_no_test_question
 from tutelage.rounds.learn import decision_after, hand_over, timed
 from tutelage.rounds.lesson import make_triplets
+from tutelage.rounds.own_rationales import verdict_on
 from tutelage.rounds.plateau import Decision
 from tutelage.rounds.run import Run
 from tutelage.rounds.study import study
@@ -34,15 +33,7 @@ OWN = "the student itself"
 HINTED = "the student itself, given the hint"
 
 
-def _check(recipe: Recipe) -> None:
-    if recipe.lora is not None and recipe.lora.next_round == "merged":
-        raise RecipeError(
-            'STaR trains each round anew: there is no adapter to merge. Take lora.next_round="same adapter".'
-        )
-
-
 def _play(run: Run) -> None:
-    _check(run.recipe)
     timed(run, 0, "evaluation", lambda: evaluate(run, 0))
     number, decision = 0, decision_after(run, 0)
     while decision.reason is None:
@@ -60,7 +51,7 @@ def _iteration(run: Run, number: int) -> Decision:
     if not _lesson(run, number, corrections):
         best = decision_after(run, number - 1).best
         return Decision(best, f"no lesson: in round {number} the student found no rationale that ends right")
-    timed(run, number, "study", lambda: study(run, number, start=0))
+    timed(run, number, "study", lambda: study(run, number))
     timed(run, number, "evaluation", lambda: evaluate(run, number))
     write_json(place.summary, summarize(run, number))
     return decision_after(run, number)
@@ -108,7 +99,7 @@ def _rationales(run: Run, number: int, attempts: Sequence[Attempt]) -> list[Corr
             attempt.text,
             attempt.rationale,
             attempt.answer,
-            _verdict(run, questions[attempt.question_id], attempt),
+            verdict_on(attempt, questions[attempt.question_id], run.recipe.teacher),
         )
         for who, attempt in told
     ]
@@ -129,25 +120,12 @@ def hinted_prompt(question: Question, demonstrations: Sequence[Demonstration]) -
     return shown + asked(question.text, question.answer, question.choices)
 
 
-def _verdict(run: Run, question: Question, attempt: Attempt) -> Verdict:
-    if attempt.answer is None:
-        return "no answer" if attempt.finished else "cut off"
-    if not attempt.correct:
-        return "wrong answer"
-    if not attempt.rationale:
-        return "no reasoning"
-    if run.recipe.teacher.drop_leaks and mentions_prompt(attempt.rationale, question):
-        return "tells of the prompt"
-    if run.recipe.teacher.drop_wrong_steps and check_arithmetic(attempt.rationale).wrong is not None:
-        return "wrong step"
-    return "kept"
-
-
 def _lesson(run: Run, number: int, corrections: Sequence[Correction]) -> list[Triplet]:
     path = run.round(number).lesson
     if path.is_file():
         return read_records(path, Triplet)
     triplets = make_triplets(corrections, [], derive_seed(run.recipe.seed, "lesson", number))
+    triplets = [replace(triplet, own=True) for triplet in triplets]
     check_no_test_question(run, [triplet.question_id for triplet in triplets])
     write_records(path, triplets)
     return triplets
@@ -157,9 +135,8 @@ METHOD = Method(
     "star",
     "Zelikman et al. 2022, arXiv 2203.14465",
     _play,
+    decides=("rounds.start=untrained",),
     stages=ALL,
     own=frozenset(("exam", "mistakes", "feedback", "lesson", "study")),
     asks=False,
-    restarts=True,
-    check=_check,
 )

@@ -6,9 +6,9 @@
 | evaluation n | student n, test and held-out questions, how the student is asked, [evaluation] |
 | exam n | student n-1, training questions, how the student is asked, [exam], n |
 | mistakes n | exam n, exam.mistakes |
-| feedback n | training questions, [teacher], the teacher's demonstrations, the student's tokenizer, limits on new tokens, n; mistakes n from round 2 on |
-| lesson n | feedback n and mistakes n; with rounds.data = "all rounds" those of the rounds before, too; n |
-| student n | lesson n, student n-1, how the student is asked, [study], [lora], n |
+| feedback n | training questions, [teacher], the teacher's demonstrations, the student's tokenizer, limits on new tokens, n; mistakes n from round 2 on; with teacher.hard_replies exam n |
+| lesson n | feedback n and mistakes n, exam.own_rationales; with rounds.data = "all rounds" those of the rounds before, too; n |
+| student n | lesson n, student n-1 (with rounds.start = "untrained" student 0), how the student is asked, [study], [lora], n |
 
 The seed is part of all of them. "How the student is asked" is [prompt] and the student's demonstrations. Data count by their contents, not by where
 they came from. Keys that change no result (how many at a time, addresses, keys, caps) are left out by name, so that a
@@ -53,6 +53,9 @@ _TEACHER_FREE = {
     *("connect_seconds", "timeout_seconds", "retries", "budget", "price", "cache", "tokenizer", "batch_size"),
 }
 
+_OPTIONS = {"prefer", "hard_replies"}
+"""Of a teacher; at their defaults they stand in no hash, so that runs older than they are can be taken over."""
+
 Key = tuple[int, Stage]
 
 
@@ -88,6 +91,9 @@ class _Keys:
     def __init__(self, run: Run, method: Method) -> None:
         self.found: dict[Key, str] = {}
         self._recipe, self._own = run.recipe, dict.fromkeys(method.own, method.name)
+        # Where a method sits no exam, or makes its lessons in a way of its own, these change nothing.
+        self._hard_replies = run.recipe.teacher.hard_replies if "exam" in method.stages else None
+        self._own_rationales = 0 if "lesson" in method.own else run.recipe.exam.own_rationales
         self._parts = _sections(run.recipe)
         self._questions = _by_split(run.workspace.questions)
         demonstrations = read_json(run.workspace.demonstrations)
@@ -107,7 +113,7 @@ class _Keys:
         return self._student(number), questions, self._asked, _without(self._parts["evaluation"], _HOW_MANY)
 
     def exam(self, number: int) -> Sequence[object]:
-        settings = _without(self._parts["exam"], {*_HOW_MANY, "mistakes"})
+        settings = _without(self._parts["exam"], {*_HOW_MANY, "mistakes", "own_rationales"})
         return self._student(number - 1), self._questions["train"], self._asked, settings
 
     def mistakes(self, number: int) -> Sequence[object]:
@@ -115,23 +121,37 @@ class _Keys:
 
     def feedback(self, number: int) -> Sequence[object]:
         recipe = self._recipe
-        teacher = _without(self._parts["teacher"], _TEACHER_FREE | ({"feedback"} if number == 1 else set()))
+        free = _TEACHER_FREE | _OPTIONS | ({"feedback"} if number == 1 else set())
+        teacher = _without(self._parts["teacher"], free)
+        options: list[object] = [] if recipe.teacher.prefer == "first" else [recipe.teacher.prefer]
+        if self._hard_replies is not None:
+            options.append((self._hard_replies, self.found[number, "exam"]))
         limit = min(recipe.exam.max_new_tokens, recipe.evaluation.max_new_tokens)
         # A method whose feedback is its own, such as STaR, sees the student's answers from the first round on.
         shown = self.found[number, "mistakes"] if number > 1 or "feedback" in self._own else None
         tokenizer = self._parts["student"]
-        return self._questions["train"], teacher, self._teacher_files, self._to_teacher, tokenizer, limit, shown
+        return (
+            self._questions["train"],
+            teacher,
+            self._teacher_files,
+            self._to_teacher,
+            tokenizer,
+            limit,
+            shown,
+            *options,
+        )
 
     def lesson(self, number: int) -> Sequence[object]:
         first = 1 if self._recipe.rounds.data == "all rounds" else number
         made = range(first, number + 1)
-        return [(self.found[one, "feedback"], self.found[one, "mistakes"]) for one in made]
+        own = [self._own_rationales] if self._own_rationales else []
+        return [*((self.found[one, "feedback"], self.found[one, "mistakes"]) for one in made), *own]
 
     def study(self, number: int) -> Sequence[object]:
-        settings = self._recipe.study
-        rate = settings.learning_rate if number == 1 else settings.later_learning_rate or settings.learning_rate
+        start = self._recipe.rounds.begins_with(number)
+        rate = self._recipe.study.rate(start)
         shown = _without(self._parts["study"], _STUDY_FREE | {"learning_rate", "later_learning_rate"})
-        return self.found[number, "lesson"], self._student(number - 1), self._asked, shown, self._parts["lora"], rate
+        return self.found[number, "lesson"], self._student(start), self._asked, shown, self._parts["lora"], rate
 
 
 def _sections(recipe: Recipe) -> dict[str, Any]:

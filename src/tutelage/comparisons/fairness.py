@@ -16,31 +16,37 @@ def fair_overrides(
 ) -> list[str]:
     """What a row's recipe takes over from the reference row's run, that row itself apart.
 
-    "steps": all rounds together take as many optimizer steps as the reference's; where each round begins with the
-    untrained student, each does. "teacher": as many replies are asked for, to the nearest whole number a question, by a
-    row that asks in one round alone; how many a row of several rounds asks for is found out by its exams.
+    "steps": the last student has taken as many optimizer steps as the reference's last one: in all rounds together or,
+    where each begins with the untrained student, in each. "teacher": as many replies are asked for, to the nearest
+    whole number a question, by a row that asks in one round alone; how many a row of several rounds asks for is found
+    out by its exams.
     reference: None before it has been run; then there is only the check.
     Raises: RecipeError if the row says otherwise itself.
     """
     method = METHODS[row.method]
     if settings.fair is None or not method.trains or row == settings.reference_row():
         return []
-    rounds = 1 if method.restarts or method.one_pass else recipe.rounds.limit
+    rounds = 1 if method.one_pass else recipe.rounds.limit
     if settings.fair == "teacher" and (not method.asks or rounds > 1):
         return []
     _check(row, _DECIDES[settings.fair])
     if reference is None:
         return []
     if settings.fair == "steps":
-        return [f"study.steps={max(1, round(reference.steps / rounds))}"]
+        studies = 1 if recipe.rounds.start == "untrained" else rounds
+        return [f"study.steps={max(1, round(reference.last_steps / studies))}"]
     first = reference.round(1)
     if first is None or not first.requests:
         raise RecipeError(f"The reference row {reference.row!r} asked its teacher nothing to go by.")
     replies = max(1, round(reference.teacher.replies / first.requests))
-    return [f"teacher.replies={replies}", f"teacher.rationales={replies}"]
+    hard = [] if recipe.teacher.hard_replies is None else [f"teacher.hard_replies={replies}"]
+    return [f"teacher.replies={replies}", f"teacher.rationales={replies}", *hard]
 
 
-_DECIDES = {"steps": ("study.steps", "study.epochs"), "teacher": ("teacher.replies", "teacher.rationales")}
+_DECIDES = {
+    "steps": ("study.steps", "study.epochs"),
+    "teacher": ("teacher.replies", "teacher.rationales", "teacher.hard_replies"),
+}
 
 
 def _check(row: RowSettings, keys: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from tutelage.baselines import METHODS
 from tutelage.baselines.teacher import METHOD, score_path
 from tutelage.comparisons.sharing import Taken, stage_seconds, taken_stages
+from tutelage.recipes import read_recipe
 from tutelage.records import Attempt, Correction, Score, SplitName, StoredQuestion, Triplet
 from tutelage.rounds.study import read_training
 from tutelage.student.training.loop import Step
@@ -63,7 +64,8 @@ class RunResult:
     """One run. score: of the student that it kept (of round `kept`), or of the teacher; None with the reason in `note`.
 
     steps: optimizer steps of all rounds; kept_steps: of those that led to the student it kept. seconds: of all its
-    stages, those taken over from other runs included, as if it had done them itself.
+    stages, those taken over from other runs included, as if it had done them itself. begins_anew: whether each round
+    trained the untrained student.
     """
 
     row: str
@@ -80,6 +82,12 @@ class RunResult:
     teacher: TeacherUse
     seconds: float
     taken: tuple[Taken, ...]
+    begins_anew: bool = False
+
+    @property
+    def last_steps(self) -> int:
+        """Optimizer steps that led to the last round's student."""
+        return sum(_leading(self.rounds, self.begins_anew))
 
     def round(self, number: int) -> RoundResult | None:
         """One of its rounds, if it came to that."""
@@ -102,9 +110,8 @@ def read_result(folder: Path, row: str, column: str, seed: int, method: str) -> 
     workspace = Workspace(folder)
     rounds = tuple(_rounds(workspace))
     kept, score, note = _outcome(workspace, method)
-    path = rounds[1:] if kept is None else [one for one in rounds if 0 < one.number <= kept]
-    if METHODS[method].restarts:
-        path = path[-1:]
+    begins_anew = METHODS[method].begins_anew(read_recipe(workspace.recipe))
+    path = [one for one in rounds if kept is None or one.number <= kept]
     return RunResult(
         row,
         column,
@@ -116,11 +123,18 @@ def read_result(folder: Path, row: str, column: str, seed: int, method: str) -> 
         note,
         rounds,
         sum(one.steps for one in rounds),
-        sum(one.steps for one in path),
+        sum(_leading(path, begins_anew)),
         _teacher_use(workspace.ledger),
         round(sum(stage_seconds(workspace.journal).values()), 1),
         tuple(taken_stages(workspace.journal)),
+        begins_anew,
     )
+
+
+def _leading(rounds: Sequence[RoundResult], begins_anew: bool) -> list[int]:
+    """The steps of each study that led to the student of the last of these rounds."""
+    studied = [one.steps for one in rounds if one.steps]
+    return studied[-1:] if begins_anew else studied
 
 
 def is_finished(folder: Path, method: str) -> bool:

@@ -18,6 +18,8 @@ class RoundsSettings(Section):
 
     patience: rounds in a row without a gain of at least `smallest_gain` (a fraction of 1) in held-out
     accuracy before the run stops; a round must be better than the best one before it in any case.
+    start: the student that a round's study begins with: the "last round"'s (Algorithm 1), or the "untrained" one, anew
+        in each round, as STaR does; best with data = "all rounds". Exams are sat by the last round's either way.
     data: "this round" studies that round's rationales (Table 5), "all rounds" merges those of all so far.
     keep: whose students stay on the disk: "all" rounds', or those "needed": the untrained one, the best and the last.
     """
@@ -25,8 +27,13 @@ class RoundsSettings(Section):
     limit: PositiveInt = 4
     patience: PositiveInt = 1
     smallest_gain: Share = 0.0
+    start: Literal["last round", "untrained"] = "last round"
     data: Literal["this round", "all rounds"] = "this round"
     keep: Literal["all", "needed"] = "all"
+
+    def begins_with(self, number: int) -> int:
+        """The round whose student a round's study begins with, 0 for the untrained one."""
+        return 0 if self.start == "untrained" else number - 1
 
 
 TrackerName = Literal["tensorboard", "wandb", "trackio"]
@@ -66,4 +73,13 @@ class Recipe(Section):
             raise ValueError('task.file goes with task.name = "own", and "own" needs it')
         if self.task.name == "own" and self.task.kind is None:
             raise ValueError('task.name = "own" needs task.kind: "number", "percentage", "choice", "yes/no" or "text"')
+        return self
+
+    @model_validator(mode="after")
+    def _check_start(self) -> Recipe:
+        if self.rounds.start == "untrained" and self.lora is not None and self.lora.next_round == "merged":
+            raise ValueError(
+                'rounds.start = "untrained" (as STaR does) trains each round anew: there is no adapter to merge; take '
+                'lora.next_round = "same adapter"'
+            )
         return self

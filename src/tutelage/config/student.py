@@ -52,6 +52,8 @@ class ExamSettings(Section):
 
     batch_size: sequences generated at a time; None takes what suits the device and its memory.
     mistakes: unique ones kept per question (A.2).
+    own_rationales: unique ones of a question's right attempts that go into the round's lesson beside the teacher's
+        (rejection-sampling fine-tuning, arXiv 2308.01825); held to the same rules as the teacher's.
     """
 
     attempts: PositiveInt = 4
@@ -60,6 +62,7 @@ class ExamSettings(Section):
     max_new_tokens: PositiveInt = 128
     batch_size: PositiveInt | None = None
     mistakes: PositiveInt = 4
+    own_rationales: Count = 0
 
 
 class EvaluationSettings(Section):

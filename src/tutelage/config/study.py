@@ -14,7 +14,8 @@ class StudySettings(Section):
 
     lambda: weight of the self-reflection loss, 0 leaves it out. margin: ρ of Eq. 3.
     demonstration_weight: of a demonstration's tokens in the language-model loss (A.2).
-    learning_rate, later_learning_rate: round 1, and the rounds after it (None: the same).
+    learning_rate: of a study that begins with the untrained student: round 1's, and each that begins anew.
+    later_learning_rate: of one that goes on from a student who has been taught (None: the same).
     steps: optimizer steps a round; None studies `epochs` passes over the lesson.
     batch_size: samples an optimizer step; micro_batch_size: samples a forward pass, None takes what suits the device.
     gradient_checkpointing: computes activations anew in the backward pass, which takes a third longer and far less
@@ -42,6 +43,10 @@ class StudySettings(Section):
     max_gradient_norm: NotNegative = 1.0
     checkpoint_steps: PositiveInt = 100
     sharding: Literal["none", "full"] = "none"
+
+    def rate(self, start: int) -> float:
+        """The highest learning rate of a study that begins with the student of round `start`, 0 the untrained one."""
+        return self.learning_rate if start == 0 else self.later_learning_rate or self.learning_rate
 
 
 class LoraSettings(Section):

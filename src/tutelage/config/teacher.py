@@ -16,6 +16,10 @@ class TeacherSettings(Section):
 
     feedback: whether later rounds show the teacher the student's mistake (Table 3 compares).
     replies: asked for per request. rationales: unique ones kept per question (A.2).
+    hard_replies: asked for per request about a question of which the student got no attempt of the round's exam right;
+        up to the larger of it and `rationales` are kept then. None: as for the others.
+    prefer: which of a question's unique right replies are kept where there are more of them than may be: the "first",
+        or the "shortest" by the student's tokens.
     drop_leaks: whether a right reply that speaks of the hint or of the mistake is left out of the lesson.
     drop_wrong_steps: whether a right reply with an equation that does not hold is left out: a small teacher that is
     told the answer may bend its arithmetic to it.
@@ -24,6 +28,8 @@ class TeacherSettings(Section):
     feedback: bool = True
     replies: PositiveInt = 4
     rationales: PositiveInt = 4
+    hard_replies: PositiveInt | None = None
+    prefer: Literal["first", "shortest"] = "first"
     drop_leaks: bool = True
     drop_wrong_steps: bool = False
 

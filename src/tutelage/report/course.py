@@ -117,7 +117,9 @@ def _taught(number: int, taught: Mapping[str, Any]) -> Iterator[RenderableType]:
     samples, positives, negatives = (
         sum(one[role] for one in taught["lesson"]) for role in ("anchor", "positive", "negative")
     )
-    words = f"{samples} samples, {positives} with another right rationale, {negatives} with a mistake"
+    own = sum(one["anchor"] for one in taught["lesson"] if one.get("own"))
+    written = f" ({own} of its own)" if own else ""
+    words = f"{samples} samples{written}, {positives} with another right rationale, {negatives} with a mistake"
     yield _heading(f"Lesson of round {number}: {words if samples else 'nothing about this question'}", "blue")
 
 

@@ -26,7 +26,8 @@ from tutelage.workspace import read_records, write_json, write_records
 def lesson_pairs(run: Run, number: int) -> list[Triplet]:
     """Of training questions: each rationale that a round's lesson keeps, with the mistake that stands beside it.
 
-    The students of this round and later ones were trained on them; those of rounds before were not.
+    The student of this round was trained on them, and so were later ones that go on from it; those of rounds before
+    were not.
     """
     return [triplet for triplet in lesson(run, number) if triplet.negative is not None]
 

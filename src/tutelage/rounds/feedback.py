@@ -6,6 +6,7 @@ import random
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from typing import overload
 
@@ -16,12 +17,13 @@ from tutelage.progress import progress, say
 from tutelage.prompts import mentions_prompt, solution_text, teacher_prompt
 from tutelage.records import Correction, Mistake, Question, Verdict
 from tutelage.rounds.cast import build_spending, build_teacher
-from tutelage.rounds.exam import mistakes
+from tutelage.rounds.exam import exam, mistakes
 from tutelage.rounds.run import Run
 from tutelage.seeds import derive_seed
 from tutelage.student.model.student import Student
 from tutelage.tasks.answers import is_right
 from tutelage.tasks.replies import read_reply, reply_rationale
+from tutelage.tasks.split import question_key
 from tutelage.teacher.asking import ask
 from tutelage.teacher.books.ledger import Ledger
 from tutelage.teacher.protocol import FreeTeacher, PaidTeacher, Reply, Request
@@ -45,7 +47,9 @@ def feedback(run: Run, number: int) -> list[Correction]:
         corrections = [
             correction
             for request in requests
-            for correction in sort_replies(run, student, request, ledger.reply(teacher, request), teacher.name)
+            for correction in sort_replies(
+                run, student, request, ledger.reply(teacher, request), teacher.name, requests.most_kept(request)
+            )
         ]
     write_records(path, corrections)
     return corrections
@@ -57,13 +61,29 @@ class Requests(Sequence[Request]):
     def __init__(self, run: Run, number: int) -> None:
         self._run, self._number = run, number
         self._asked = questions_to_ask(run, number)
+        self._settings = run.recipe.teacher
+        self._more: dict[str, int] = {}  # replies, by question
+        if self._settings.hard_replies is not None:
+            self._more = dict.fromkeys(hard_questions(run, number), self._settings.hard_replies)
+
+    def most_kept(self, request: Request) -> int:
+        """How many of a request's right replies may be kept."""
+        return max(self._settings.rationales, self._more.get(request.question.id, 0))
+
+    def _request(self, question: Question, mistake: Mistake | None) -> Request:
+        settings = self._settings
+        replies = self._more.get(question.id, settings.replies)
+        if not isinstance(settings, SampledTeacherSettings):
+            return Request(question, mistake, "", replies, self._number)  # these read the records themselves
+        prompt = teacher_prompt(question, mistake, self._run.feedback_demonstrations, settings.endpoint)
+        return Request(question, mistake, prompt, replies, self._number)
 
     def __len__(self) -> int:
         return len(self._asked)
 
     def __iter__(self) -> Iterator[Request]:
         # A Sequence's own ends at an IndexError, and one from within a prompt would leave questions out unseen.
-        return (_request(self._run, self._number, *one) for one in self._asked)
+        return (self._request(*one) for one in self._asked)
 
     @overload
     def __getitem__(self, place: int) -> Request: ...
@@ -73,8 +93,8 @@ class Requests(Sequence[Request]):
 
     def __getitem__(self, place: int | slice) -> Request | list[Request]:
         if isinstance(place, slice):
-            return [_request(self._run, self._number, *one) for one in self._asked[place]]
-        return _request(self._run, self._number, *self._asked[place])
+            return [self._request(*one) for one in self._asked[place]]
+        return self._request(*self._asked[place])
 
 
 def _ask_all(run: Run, number: int, teacher: FreeTeacher | PaidTeacher, requests: Requests, ledger: Ledger) -> None:
@@ -141,40 +161,70 @@ def _pick(run: Run, number: int, made: Sequence[Mistake]) -> Mistake:
     return draw.choice(made)
 
 
-def _request(run: Run, number: int, question: Question, mistake: Mistake | None) -> Request:
-    settings = run.recipe.teacher
-    if isinstance(settings, SampledTeacherSettings):
-        prompt = teacher_prompt(question, mistake, run.feedback_demonstrations, settings.endpoint)
-        return Request(question, mistake, prompt, settings.replies, number)
-    return Request(question, mistake, "", settings.replies, number)  # the others read the records themselves
+def hard_questions(run: Run, number: int) -> frozenset[str]:
+    """Those of which the student got no attempt of a round's exam right.
+
+    Questions that read the same have the same prompt, which is sent once: one of them is as hard as all are.
+    """
+    key = {question.id: question_key(question.text, question.choices) for question in run.questions["train"]}
+    easy = {key[attempt.question_id] for attempt in exam(run, number) if attempt.correct}
+    return frozenset(name for name in key if key[name] not in easy)
 
 
-def sort_replies(run: Run, student: Student, request: Request, reply: Reply, teacher: str) -> list[Correction]:
-    """Every text of a reply with its verdict: only right ones are kept, unique ones, a few a question (3.2)."""
+def sort_replies(
+    run: Run, student: Student, request: Request, reply: Reply, teacher: str, most: int | None = None
+) -> list[Correction]:
+    """Every text of a reply with its verdict: only right ones are kept, unique ones, a few a question (3.2).
+
+    most: how many of them; None: teacher.rationales. Which, teacher.prefer says.
+    """
     if reply.error is not None:
         failed = Correction(
             request.question.id, request.round, teacher, request.mistake, reply.error, "", None, "failed"
         )
         return [failed]
-    corrections: list[Correction] = []
-    kept: set[str] = set()
+    judged: list[tuple[Correction, int]] = []
     for text, reason in zip_longest(reply.texts, reply.finish_reasons):
         answer = read_reply(text, request.question)
         rationale = reply_rationale(text, request.question)
-        verdict = _verdict(run, student, request.question, rationale, answer, kept)
+        tokens = len(
+            student.tokenizer(solution_text(rationale, request.question.answer), add_special_tokens=False)["input_ids"]
+        )
+        verdict = _verdict(run, request.question, rationale, answer, tokens)
         if verdict == "no answer" and reason == "length":
             verdict = "cut off"
-        if verdict == "kept":
-            kept.add(folded(rationale))
-        corrections.append(
-            Correction(request.question.id, request.round, teacher, request.mistake, text, rationale, answer, verdict)
-        )
+        one = Correction(request.question.id, request.round, teacher, request.mistake, text, rationale, answer, verdict)
+        judged.append((one, tokens))
+    settings = run.recipe.teacher
+    return _choose(judged, settings.rationales if most is None else most, settings.prefer == "shortest")
+
+
+def _choose(judged: Sequence[tuple[Correction, int]], most: int, shortest: bool) -> list[Correction]:
+    """The corrections with their last verdicts: of those that may be kept, up to `most` different ones are.
+
+    judged: each with its tokens. shortest: whether the shortest are kept, and not the first.
+    """
+    first: dict[str, int] = {}
+    for place, (one, _) in enumerate(judged):
+        if one.verdict == "kept":
+            first.setdefault(folded(one.rationale), place)
+    chosen = sorted(first.values(), key=lambda place: judged[place][1] if shortest else place)[:most]
+    corrections: list[Correction] = []
+    kept: set[str] = set()
+    for place, (one, _) in enumerate(judged):
+        verdict, words = one.verdict, folded(one.rationale)
+        if verdict in ("kept", "too long") and words in kept:
+            verdict = "repeated"
+        elif place in chosen:
+            kept.add(words)
+        elif verdict == "kept":
+            verdict = "surplus"
+        corrections.append(replace(one, verdict=verdict))
     return corrections
 
 
-def _verdict(
-    run: Run, student: Student, question: Question, rationale: str, answer: str | None, kept: set[str]
-) -> Verdict:
+def _verdict(run: Run, question: Question, rationale: str, answer: str | None, tokens: int) -> Verdict:
+    """What a reply is good for by itself. tokens: of its solution, the student's."""
     if answer is None:
         return "no answer"
     if not is_right(answer, question):
@@ -185,14 +235,10 @@ def _verdict(
         return "tells of the prompt"
     if run.recipe.teacher.drop_wrong_steps and check_arithmetic(rationale).wrong is not None:
         return "wrong step"
-    if folded(rationale) in kept:
-        return "repeated"
     # A student that learns to reason for longer than an exam lets it never gets to its answer.
-    solution = solution_text(rationale, question.answer)
-    tokens = len(student.tokenizer(solution, add_special_tokens=False)["input_ids"])
     if tokens + 1 > min(run.recipe.exam.max_new_tokens, run.recipe.evaluation.max_new_tokens):
         return "too long"
-    return "surplus" if len(kept) >= run.recipe.teacher.rationales else "kept"
+    return "kept"
 
 
 def folded(rationale: str) -> str:

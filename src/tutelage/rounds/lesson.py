@@ -6,9 +6,10 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 
-from tutelage.records import Correction, Mistake, Triplet
-from tutelage.rounds.exam import mistakes
+from tutelage.records import Attempt, Correction, Mistake, Triplet
+from tutelage.rounds.exam import exam, mistakes
 from tutelage.rounds.feedback import check_no_test_question, feedback
+from tutelage.rounds.own_rationales import own_rationales
 from tutelage.rounds.run import Run
 from tutelage.seeds import derive_seed
 from tutelage.workspace import read_records, write_records
@@ -17,15 +18,21 @@ from tutelage.workspace import read_records, write_records
 def lesson(run: Run, number: int) -> list[Triplet]:
     """A round's lesson, from its own corrections (Table 5) or, if the recipe says so, from those of all rounds.
 
+    With exam.own_rationales the student's own right attempts of these rounds' exams are studied beside them.
     Writes lesson.jsonl. Done already: reads it.
     """
     path = run.round(number).lesson
     if path.is_file():
         return read_records(path, Triplet)
     first = 1 if run.recipe.rounds.data == "all rounds" else number
-    corrections = [correction for earlier in range(first, number + 1) for correction in feedback(run, earlier)]
-    made = [mistake for earlier in range(first, number + 1) for mistake in mistakes(run, earlier)]
-    triplets = make_triplets(corrections, made, derive_seed(run.recipe.seed, "lesson", number))
+    rounds = range(first, number + 1)
+    corrections = [correction for earlier in rounds for correction in feedback(run, earlier)]
+    made = [mistake for earlier in rounds for mistake in mistakes(run, earlier)]
+    own: list[Attempt] = []
+    if run.recipe.exam.own_rationales:
+        questions = {question.id: question for question in run.questions["train"]}
+        own = own_rationales([exam(run, earlier) for earlier in rounds], corrections, questions, run.recipe)
+    triplets = make_triplets(corrections, made, derive_seed(run.recipe.seed, "lesson", number), own)
     check_no_test_question(run, [triplet.question_id for triplet in triplets])
     triplets = in_order(run, triplets)
     write_records(path, triplets)
@@ -38,14 +45,21 @@ def in_order(run: Run, triplets: Sequence[Triplet]) -> list[Triplet]:
     return sorted(triplets, key=lambda triplet: order[triplet.question_id])
 
 
-def make_triplets(corrections: Sequence[Correction], made: Sequence[Mistake], seed: int) -> list[Triplet]:
+def make_triplets(
+    corrections: Sequence[Correction], made: Sequence[Mistake], seed: int, own: Sequence[Attempt] = ()
+) -> list[Triplet]:
     """Every kept rationale once as the anchor, with another of its question as the positive, drawn, and one of the
     question's mistakes as the negative, each taken once before any is taken twice; None where there is none.
+
+    own: right attempts of the student whose rationales count as kept ones.
     """
     rationales: dict[str, list[str]] = defaultdict(list)
     for correction in corrections:
         if correction.verdict == "kept" and correction.rationale not in rationales[correction.question_id]:
             rationales[correction.question_id].append(correction.rationale)
+    students = {(attempt.question_id, attempt.rationale) for attempt in own}
+    for attempt in own:
+        rationales[attempt.question_id].append(attempt.rationale)
     negatives: dict[str, list[Mistake]] = defaultdict(list)
     for mistake in made:
         if mistake not in negatives[mistake.question_id]:
@@ -58,5 +72,5 @@ def make_triplets(corrections: Sequence[Correction], made: Sequence[Mistake], se
             others = [other for other in anchors if other != anchor]
             positive = draw.choice(others) if others else None
             negative = wrong[place % len(wrong)] if wrong else None
-            triplets.append(Triplet(question_id, anchor, positive, negative))
+            triplets.append(Triplet(question_id, anchor, positive, negative, (question_id, anchor) in students))
     return triplets

@@ -6,9 +6,10 @@
 | prompt-completion | prompt, completion | supervised fine-tuning on the very text that the student studied |
 | preference | prompt, chosen, rejected | preference learning: a right rationale against the student's own mistake |
 
-Each row has its question's id beside them. https://huggingface.co/docs/trl/dataset_formats has the formats. For a
-student that is asked in plain text the last two are text as it stands. For one that is asked in its chat template they
-are messages, of which its exported template makes the studied text, with what begins a text there once.
+Each row has its question's id beside them, and in `own` whether the student wrote the right rationale itself.
+https://huggingface.co/docs/trl/dataset_formats has the formats. For a student that is asked in plain text the last two
+are text as it stands. For one that is asked in its chat template they are messages, of which its exported template
+makes the studied text, with what begins a text there once.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ def _rows(
 ) -> Iterator[dict[str, object]]:
     for triplet in triplets:
         question, wrong = questions[triplet.question_id], triplet.negative
-        named: dict[str, object] = {"question_id": question.id}
+        named: dict[str, object] = {"question_id": question.id, "own": triplet.own}
         prompt, right = words.prompt(question), words.solution(triplet.anchor, question.answer)
         if configuration == "chat":
             yield named | {"messages": _ask(question) + _answer(triplet.anchor, question.answer)}

@@ -31,10 +31,10 @@ Encode = Callable[[Run, Student, Sequence[Triplet]], list[LessonSample]]
 """Makes a lesson's tokens."""
 
 
-def study(run: Run, number: int, start: int | None = None, encode: Encode | None = None) -> None:
-    """Trains the student of the round before on a round's lesson; writes training.jsonl and student/.
+def study(run: Run, number: int, encode: Encode | None = None) -> None:
+    """Trains the student that rounds.start names on a round's lesson; writes training.jsonl and student/.
 
-    start: the round whose student to train instead. encode: makes the lesson's tokens; None: `encode_lesson`.
+    encode: makes the lesson's tokens; None: `encode_lesson`.
     Goes on from its checkpoint after a restart. Done already: does nothing.
     Raises: DataError if the lesson is empty, WorkspaceError if the student was deleted since (rounds.keep).
     """
@@ -45,23 +45,22 @@ def study(run: Run, number: int, start: int | None = None, encode: Encode | None
         if not lesson(run, number):
             raise DataError(f"Round {number} has no lesson: the teacher gave no right rationale; see {place.feedback}.")
         call(run, "study", number)
-        train_student(run, number, start, encode)
+        train_student(run, number, encode)
     remove(place.checkpoint)  # a kill between the last steps leaves them
     remove(unfinished(place.training))
 
 
-def train_student(run: Run, number: int, start: int | None = None, encode: Encode | None = None) -> None:
-    """What all ranks do of it together; the leader writes. start, encode: as for `study`, and of one rank alone."""
+def train_student(run: Run, number: int, encode: Encode | None = None) -> None:
+    """What all ranks do of it together; the leader writes. encode: as for `study`, and of one rank alone."""
     place, settings = run.round(number), run.recipe.study
     log = _Log(unfinished(place.training))
-    start = number - 1 if start is None else start
+    start = run.recipe.rounds.begins_with(number)
     student = run.learner(start)
     # The file, and nothing that might make it: on a disk that lags a rank must not come to ask the teacher.
     samples = (encode or encode_lesson)(run, student, read_records(place.lesson, Triplet))
     total = count_steps(samples, settings)
     if settings.warmup_steps >= total:
         say(f"Note: the {total} steps of this study all lie in its warm-up of {settings.warmup_steps} steps.")
-    rate = settings.learning_rate if start == 0 else settings.later_learning_rate or settings.learning_rate
     with progress(f"Round {number}  study", total, "steps") as advance:
         began = time.monotonic()
         tokens = 0
@@ -79,7 +78,7 @@ def train_student(run: Run, number: int, start: int | None = None, encode: Encod
 
         advance_to = [0]
         seed = derive_seed(run.recipe.seed, "study", number)
-        train(student, samples, settings, rate, seed, place.checkpoint, on_step)
+        train(student, samples, settings, settings.rate(start), seed, place.checkpoint, on_step)
     weights = gather_weights(student.model)
     if is_leader():
         write_atomically(place.training, log.finish)

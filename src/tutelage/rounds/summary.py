@@ -22,6 +22,7 @@ def summarize(run: Run, number: int) -> dict[str, Any]:
     error_rate: wrong or unreadable attempts of the exam, a fraction of 1; questions_with_mistake: how many
     training questions had any. successes: requests from which a rationale was kept (Table 3).
     tokens, cost: as the teacher counted them, null where it does not say. leaks: right replies that speak of the hint.
+    own: samples whose right rationale the student wrote itself.
     test_questions_*: counted from what was sent and studied; anything but 0 is a bug. leakage: by the words, see
     `round_leakage`.
     """
@@ -64,6 +65,7 @@ def summarize(run: Run, number: int) -> dict[str, Any]:
             "samples": len(triplets),
             "questions": len({triplet.question_id for triplet in triplets}),
             "triplets": sum(t.positive is not None and t.negative is not None for t in triplets),
+            "own": sum(triplet.own for triplet in triplets),
         },
         "study": {
             "steps": len(steps),

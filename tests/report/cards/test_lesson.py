@@ -35,7 +35,7 @@ def taught_run(recipe: Path, folder: Path, *overrides: str) -> Run:
     run = tutor_run(recipe, folder, *SHORT, *overrides)
     study(run, 1)
     first, *others = lesson(run, 1)
-    write_records(run.round(2).lesson, [Triplet(first.question_id, first.anchor, None, None), *others[:2]])
+    write_records(run.round(2).lesson, [Triplet(first.question_id, first.anchor, None, None, own=True), *others[:2]])
     return run
 
 
@@ -70,7 +70,7 @@ def test_lessons_load_with_the_words_that_were_studied(recipe: Path, tmp_path: P
     for row, pair in zip(read(to, "chat", "round_1", cache), pairs, strict=True):
         text = tokenizer.apply_chat_template(row["messages"], tokenize=False)
         assert text.strip() == (pair["prompt"] + pair["completion"]).strip()
-    assert len(read(to, "chat", "round_2", cache)) == 3
+    assert [row["own"] for row in read(to, "chat", "round_2", cache)] == [True, False, False]
     assert len(read(to, "preference", "round_2", cache)) == 2
     assert len(read(to, "chat", "all", cache)) == len(pairs) + 3
 

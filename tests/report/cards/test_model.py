@@ -17,7 +17,7 @@ from tests.rounds.small import tutor_run
 from tutelage.baselines.answers import evaluate_answers
 from tutelage.config import StudentSettings
 from tutelage.recipes import recipe_from_table
-from tutelage.records import Attempt, Correction
+from tutelage.records import Attempt, Correction, Triplet
 from tutelage.report.cards.markdown import escape, fence
 from tutelage.report.cards.methods import method_of
 from tutelage.report.cards.model import write_model_card
@@ -147,6 +147,21 @@ def test_a_student_that_began_anew_was_taught_by_its_own_round_alone(recipe: Pat
         write_exam(run, number, lambda place, _: place >= 4)
     (run.workspace.folder / KEYS).write_text('{"method": "star"}')
     assert "No teacher: teacher (4 rationales kept)." in carded(run, 2)
+
+
+@pytest.mark.parametrize(("data", "kept"), [("this round", 4), ("all rounds", 8)])
+def test_a_card_tells_of_a_fresh_start_and_of_the_students_own_rationales(
+    recipe: Path, tmp_path: Path, data: str, kept: int
+) -> None:
+    run = begun_run(recipe, tmp_path, 2, "rounds.start=untrained", "exam.own_rationales=1", f"rounds.data={data}")
+    for number in (1, 2):
+        write_exam(run, number, lambda place, _: place >= 4)
+        own = [Triplet(f"own/{place}", "3 + 4 = 7.", None, None, own=place > 1) for place in range(4)]
+        write_records(run.round(number).lesson, own)
+    card = carded(run, 2)
+    assert f"teacher ({kept} rationales kept)." in card
+    assert "2 more rationales are the student's own: right attempts at exams." in card
+    assert "Right attempts of its own were studied, too. Each round trained the untrained student anew." in card
 
 
 def test_a_student_that_learned_answers_is_asked_for_them_as_it_was_in_its_test(

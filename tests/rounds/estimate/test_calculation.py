@@ -87,6 +87,14 @@ def test_round_1_is_counted_from_the_prompts_that_a_run_sends(recipe: Path, tmp_
     assert first.worst_tokens == first.prompt_tokens + len(sent) * 4 * 128
 
 
+def test_questions_that_may_be_hard_are_counted_as_if_all_were(recipe: Path) -> None:
+    usual, more = of_recipe(recipe).rounds[0], of_recipe(recipe, "teacher.hard_replies=8")
+    assert more.rounds[0].completion_tokens == pytest.approx(2 * usual.completion_tokens, abs=1)
+    assert more.rounds[0].worst_tokens == usual.prompt_tokens + usual.requests * 8 * 128
+    assert any("a request has 8, as if every question were hard" in line for line in more.assumptions)
+    assert of_recipe(recipe, "teacher.hard_replies=2").rounds[0] == usual  # others are asked for more then
+
+
 def test_a_recipe_and_its_run_are_estimated_alike(recipe: Path, tmp_path: Path) -> None:
     run = tutor_run(recipe, tmp_path, *PAID)
     assert estimated(run.recipe, basis_of_run(run.workspace, run.recipe)) == of_recipe(recipe)

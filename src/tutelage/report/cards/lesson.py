@@ -71,7 +71,8 @@ def _body(run: Run, data: LessonData) -> str:
         _splits_text(run),
         fence(code, "python"),
         "\n".join(f"- **{name}**: {told}." for name, told in _COLUMNS.items()),
-        f"All are in TRL's formats. `question_id` names the question in the run. {_form_text(run)}",
+        "All are in TRL's formats. `question_id` names the question in the run, and `own` says whether the student "
+        f"wrote the right rationale itself. {_form_text(run)}",
         "## Who taught",
         teacher_text(run, data.rounds, asked),
         "## The questions",

@@ -95,9 +95,10 @@ def _tailored(run: Run) -> str:
     text = (
         f"In each round it tried the training questions, {corrected}, and it studied the right rationales, with {_LM}"
     )
-    return text + (
-        ", and a triplet loss that tells these from its own mistakes." if recipe.study.lambda_ else " alone."
-    )
+    text += ", and a triplet loss that tells these from its own mistakes." if recipe.study.lambda_ else " alone."
+    if recipe.exam.own_rationales:
+        text += " Right attempts of its own were studied, too."
+    return text + (" Each round trained the untrained student anew." if recipe.rounds.start == "untrained" else "")
 
 
 def how(run: Run, number: int) -> str:

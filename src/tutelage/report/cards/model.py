@@ -112,9 +112,11 @@ def _body(subject: _Subject, folder: Path) -> str:
 
 
 def _rounds_of_lessons(subject: _Subject) -> range:
-    """Whose lessons the student has studied: a method that begins anew each round leaves the last one's."""
-    last = subject.number
-    return range(max(1, last) if METHODS[method_of(subject.run)].restarts else 1, last + 1)
+    """Whose lessons the student has studied: where each round begins anew, the last one's alone."""
+    run, last = subject.run, subject.number
+    method = METHODS[method_of(run)]
+    merged = run.recipe.rounds.data == "all rounds" and "lesson" not in method.own  # into the last one's
+    return range(max(1, last) if method.begins_anew(run.recipe) and not merged else 1, last + 1)
 
 
 def _introduction(subject: _Subject) -> str:

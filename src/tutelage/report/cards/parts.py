@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
 from tutelage.config import Recipe
 from tutelage.recipes import recipe_from_table, recipe_to_toml
-from tutelage.records import Correction
+from tutelage.records import Correction, Triplet
 from tutelage.report.cards.markdown import escape, facts, fence
 from tutelage.report.cards.origins import Base
 from tutelage.rounds.run import Run
@@ -37,8 +37,9 @@ def count(number: int, one: str, more: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else more or one + 's'}"
 
 
-def teacher_text(run: Run, rounds: Iterable[int], asked: bool) -> str:
+def teacher_text(run: Run, rounds: Sequence[int], asked: bool) -> str:
     """Who taught in these rounds, by the corrections that were kept. asked: whether by a teacher."""
+    own = _own_text(run, rounds) if asked else ""
     kept = [
         correction
         for number in rounds
@@ -47,7 +48,7 @@ def teacher_text(run: Run, rounds: Iterable[int], asked: bool) -> str:
         if correction.verdict == "kept"
     ]
     if not kept:
-        return "No teacher has taught the student anything."
+        return f"No teacher has taught the student anything.{own}"
     names = Counter(_base_name(correction.teacher) for correction in kept)
     told = ", ".join(f"{escape(name)} ({count(number, 'rationale')} kept)" for name, number in names.items())
     if not asked:
@@ -57,7 +58,21 @@ def teacher_text(run: Run, rounds: Iterable[int], asked: bool) -> str:
     if tailored:
         view = f"{count(tailored, 'of them was', 'of them were')} written with the student's mistake in view"
         seen = f"{view}, the others for the question alone"
-    return f"{_KINDS[run.recipe.teacher.kind]}: {told}. {seen}. A rationale is kept only if its answer is right."
+    return f"{_KINDS[run.recipe.teacher.kind]}: {told}. {seen}. A rationale is kept only if its answer is right.{own}"
+
+
+def _own_text(run: Run, rounds: Iterable[int]) -> str:
+    """How many rationales of these rounds' lessons the student wrote itself; empty if none."""
+    own = {
+        (triplet.question_id, triplet.anchor)
+        for number in rounds
+        if run.round(number).lesson.is_file()
+        for triplet in read_records(run.round(number).lesson, Triplet)
+        if triplet.own
+    }
+    if not own:
+        return ""
+    return f" {count(len(own), 'more rationale is', 'more rationales are')} the student's own: right attempts at exams."
 
 
 def data_text(run: Run) -> str:

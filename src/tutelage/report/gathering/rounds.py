@@ -54,7 +54,7 @@ def learning_rate(reading: Reading, number: int) -> float | None:
     """The highest of a round's study, by the recipe."""
     if number == 0:
         return None
-    later = reading.setting("study.later_learning_rate")
+    later = None if reading.setting("rounds.start") == "untrained" else reading.setting("study.later_learning_rate")
     found = later if number > 1 and later is not None else reading.setting("study.learning_rate")
     return found if isinstance(found, int | float) else None
 

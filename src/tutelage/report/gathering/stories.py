@@ -108,11 +108,17 @@ def _reply(reply: Correction) -> dict[str, Any]:
 
 
 def _lesson(triplets: Sequence[Triplet]) -> list[dict[str, Any]]:
-    """Each rationale of the lesson once, with how often it is an anchor, a positive and a negative."""
+    """Each rationale of the lesson once, with how often it is an anchor, a positive and a negative.
+
+    own: whether the student wrote a right one itself.
+    """
+    own = {triplet.anchor for triplet in triplets if triplet.own}
     told: dict[tuple[str, str | None, bool], dict[str, Any]] = {}
 
     def add(role: str, text: str, answer: str | None) -> None:
         fresh = {"text": text, "answer": answer, "anchor": 0, "positive": 0, "negative": 0}
+        if role != "negative" and text in own:
+            fresh["own"] = True
         told.setdefault((text, answer, role == "negative"), fresh)[role] += 1
 
     for triplet in triplets:

@@ -34,9 +34,11 @@ class Ruler:
         self._count = counting(None if measured else settings.tokenizer)
         self._most_reply = settings.max_new_tokens + settings.thinking_tokens
         self._reply = self._likely_reply(demonstrations)
-        self.calls = settings.replies if measured is not None and measured.one_by_one else 1
-        self.completion = settings.replies * self._reply
-        self.most_completion = settings.replies * self._most_reply
+        # Which questions are hard an exam will tell: the most that it may come to is as if all were.
+        self._replies = max(settings.replies, settings.hard_replies or 0)
+        self.calls = self._replies if measured is not None and measured.one_by_one else 1
+        self.completion = self._replies * self._reply
+        self.most_completion = self._replies * self._most_reply
         self.largest_prompt = 0
 
     def _likely_reply(self, demonstrations: Sequence[Demonstration]) -> float:
@@ -71,8 +73,12 @@ class Ruler:
         return [
             f"A prompt has a token for every {1 / measured.tokens_a_byte:.2f} bytes, and {measured.cached:.0%} of them "
             f"are cached, {where}.",
-            f"A reply has {self._reply:.0f} tokens, {where}; a request has {self._settings.replies}{apart}.",
+            f"A reply has {self._reply:.0f} tokens, {where}; {self._asked()}{apart}.",
         ]
+
+    def _asked(self) -> str:
+        every = ", as if every question were hard" if self._replies > self._settings.replies else ""
+        return f"a request has {self._replies}{every}"
 
     def _by_counting(self) -> list[str]:
         settings = self._settings
@@ -83,6 +89,6 @@ class Ruler:
         return [
             f"Prompts are counted by {by}; nothing of them is cached.{more}",
             f"A reply has {self._reply - settings.thinking_tokens:.0f} tokens, as the demonstrations' have{thinking}; "
-            f"a request has {settings.replies}, which come at once (else the prompt is paid for each). "
+            f"{self._asked()}, which come at once (else the prompt is paid for each). "
             "Once a run has replies, `tutelage estimate RUN` goes by theirs; for another run, --like RUN does.",
         ]

@@ -54,13 +54,14 @@
     const summary = one.summary || {};
     const study = summary.study || {};
     const lesson = summary.lesson || {};
-    return {round: name(one), class_: one.kept ? "kept" : null, samples: lesson.samples, triplets: lesson.triplets, steps: study.steps,
+    return {round: name(one), class_: one.kept ? "kept" : null, samples: lesson.samples, own: lesson.own, triplets: lesson.triplets, steps: study.steps,
       lm_loss: study.lm_loss, triplet_loss: study.triplet_loss, lambda, learning_rate: one.learning_rate};
   }
 
   const STUDY = [
     {key: "round", label: "round", heading: true},
     number("samples", "samples"),
+    number("own", "of them its own"),
     number("triplets", "triplets"),
     number("steps", "steps"),
     number("lm_loss", "LM loss", format.number),
@@ -143,7 +144,7 @@
     verdicts(container, found.rounds);
     curves(container, found.rounds);
     const later = found.rounds.filter((one) => one.summary);
-    if (later.length) container.append(table({caption: "The studies; losses are means over the last epoch", rows: later.map((one) => studied(one, found.lambda)), columns: STUDY}));
+    if (later.length) container.append(table({caption: "The studies; losses are means over the last epoch", rows: later.map((one) => studied(one, found.lambda)), columns: STUDY.filter((one) => one.key !== "own" || later.some((round) => round.summary.lesson && round.summary.lesson.own))}));
     const times = timeTable(found.rounds);
     if (times) container.append(el("h3", {}, "Time"), ...times);
   }
