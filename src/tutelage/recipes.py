@@ -17,6 +17,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from tutelage.config import (
+    AnyTeacherSettings,
     LocalTeacherSettings,
     OpenAITeacherSettings,
     Recipe,
@@ -66,31 +67,40 @@ def recipe_from_table(table: Mapping[str, Any], source: str) -> Recipe:
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:
     """The recipe with every path written out in full, so that a run resumes from any working folder."""
-
-    def absolute(path: Path | None) -> Path | None:
-        return None if path is None else path.expanduser().resolve()
-
     model = Path(recipe.student.model).expanduser()
     parts: dict[str, Section] = {
-        "task": recipe.task.model_copy(update={"data": absolute(recipe.task.data), "file": absolute(recipe.task.file)}),
+        "task": recipe.task.model_copy(
+            update={"data": _absolute(recipe.task.data), "file": _absolute(recipe.task.file)}
+        ),
         "prompt": recipe.prompt.model_copy(
             update={
-                name: absolute(getattr(recipe.prompt, name)) for name in ("demonstrations", "feedback_demonstrations")
+                name: _absolute(getattr(recipe.prompt, name)) for name in ("demonstrations", "feedback_demonstrations")
             }
         ),
     }
     if model.exists():
         parts["student"] = recipe.student.model_copy(update={"model": str(model.resolve())})
-    if isinstance(recipe.teacher, OpenAITeacherSettings):
-        paths = {name: absolute(getattr(recipe.teacher, name)) for name in ("api_key_file", "cache")}
-        tokenizer = Path(recipe.teacher.tokenizer or "").expanduser()
-        named = {"tokenizer": str(tokenizer.resolve())} if recipe.teacher.tokenizer and tokenizer.exists() else {}
-        parts["teacher"] = recipe.teacher.model_copy(update={**paths, **named})
-    if isinstance(recipe.teacher, RecordedTeacherSettings):
-        here = Path.cwd()
-        files = tuple(here / file if _stands_for_files(here, file) else file for file in recipe.teacher.files)
-        parts["teacher"] = recipe.teacher.model_copy(update={"files": files})
+    for name in ("teacher", "first_teacher"):
+        if (teacher := getattr(recipe, name)) is not None:
+            parts[name] = _teacher_with_absolute_paths(teacher)
     return recipe.model_copy(update=parts)
+
+
+def _teacher_with_absolute_paths(teacher: AnyTeacherSettings) -> AnyTeacherSettings:
+    if isinstance(teacher, OpenAITeacherSettings):
+        paths = {name: _absolute(getattr(teacher, name)) for name in ("api_key_file", "cache")}
+        tokenizer = Path(teacher.tokenizer or "").expanduser()
+        named = {"tokenizer": str(tokenizer.resolve())} if teacher.tokenizer and tokenizer.exists() else {}
+        return teacher.model_copy(update={**paths, **named})
+    if isinstance(teacher, RecordedTeacherSettings):
+        here = Path.cwd()
+        files = tuple(here / file if _stands_for_files(here, file) else file for file in teacher.files)
+        return teacher.model_copy(update={"files": files})
+    return teacher
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return None if path is None else path.expanduser().resolve()
 
 
 def _stands_for_files(folder: Path, pattern: Path) -> bool:

@@ -18,6 +18,7 @@ from tutelage.rounds import Run, start_run
 
 ROUND_1 = {"exam 1", "mistakes 1", "feedback 1", "lesson 1", "study 1", "evaluation 1"}
 ROUND_2 = {name.replace("1", "2") for name in ROUND_1}
+LATER = {"study 2", "evaluation 2"}
 LEARNED = {"study 1", "evaluation 1", *ROUND_2}
 ALL = {"evaluation 0", *ROUND_1, *ROUND_2}
 
@@ -64,6 +65,7 @@ CHANGES = [
     ("teacher.hard_replies=8", {"feedback 1", "lesson 1", *LEARNED}),
     ("exam.own_rationales=1", {"lesson 1", *LEARNED}),
     ("teacher.kind=recorded", {"feedback 1", "lesson 1", *LEARNED}),
+    ("first_teacher.kind=recorded", {"feedback 1", "lesson 1", *LEARNED}),
     ("exam.mistakes=2", {"mistakes 1", "lesson 1", *LEARNED}),
     ("exam.attempts=3", {"exam 1", "mistakes 1", "lesson 1", *LEARNED}),
     # The teacher's replies are held to the shorter of the two limits.
@@ -72,6 +74,14 @@ CHANGES = [
     ("student.device=auto", ALL),
     ("seed=7", ALL),
 ]
+
+
+def test_the_teacher_of_round_1_may_be_another(run: Run, recipe: Path) -> None:
+    base = ["first_teacher.kind=recorded"]
+    assert changed(run, recipe, "teacher.replies=3", base=base) == {"feedback 2", "lesson 2", *LATER}
+    assert changed(run, recipe, "first_teacher.replies=3", base=base) == {"feedback 1", "lesson 1", *LEARNED}
+    # A run that has it as its only teacher shares its first round.
+    assert changed(run, recipe, "teacher.kind=recorded", base=base) == {"feedback 2", "lesson 2", *LATER}
 
 
 def test_a_change_reaches_what_it_changes(run: Run, recipe: Path) -> None:

@@ -14,7 +14,9 @@ from tutelage.comparisons.compared import Compared
 from tutelage.comparisons.effects import accuracy_cell, effect, effect_cells, mean_cell, p_text, round_cell
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RoundResult, RunResult, TeacherUse
+from tutelage.comparisons.settings import read_comparison
 from tutelage.comparisons.table import Cell, Table
+from tutelage.errors import RecipeError
 from tutelage.evaluation.significance import mcnemar, paired_interval
 from tutelage.records import Score
 
@@ -118,6 +120,28 @@ def test_the_share_of_the_gap_that_a_row_closes_stands_beside_the_papers(
     right["Student", 2] = None  # a seed without answers
     assert [row[ours].value for row in table(rows).rows] == [None] * 3
     assert not any("gap" in name for name in table(rows[1:]).columns)
+
+
+def test_a_row_may_name_the_row_that_it_is_compared_with(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = {"Student": ALL_WRONG, "Whole": MANY_RIGHT, "Less": FEW_RIGHT, "Other": FEW_RIGHT}
+    monkeypatch.setattr(RunResult, "right", lambda one, _number=None: right[one.row])
+    rows: list[tuple[str, str, list[str]]]
+    rows = [(name, "untrained" if name == "Student" else "cot", []) for name in right]
+    settings, path = write(rows)
+    path.write_text(path.read_text() + "\nover = 'Whole'\n")
+    settings = read_comparison(path, list(ANALYSES))
+    found = tuple(replace(kept(0.3, 1), row=row, method=method) for row, method, _ in rows)
+    [table] = ANALYSES["methods"](Compared(settings, tmp_path, found), None)
+    changes = [row[table.columns.index("over the row before")].value for row in table.rows]
+    assert changes == [None, 60.0, -35.0, -35.0]
+    assert any("'Other' is compared with 'Whole'" in note for note in table.notes)
+    for other in ("Nobody", "Other"):
+        path.write_text(path.read_text().replace("over = 'Whole'", f"over = {other!r}"))
+        with pytest.raises(RecipeError, match="names no other row with a student"):
+            read_comparison(path, list(ANALYSES))
+        path.write_text(path.read_text().replace(f"over = {other!r}", "over = 'Whole'"))
 
 
 def test_a_family_is_corrected_together() -> None:

@@ -14,14 +14,17 @@ from tests.openai_server import OpenAIServer
 from tests.rounds.finished import write_exam
 from tests.rounds.small import finished_exam, tutor_run
 from tests.tiny import make_model, make_tokenizer, save_model
-from tutelage.errors import DataError, TeacherError, TutelageError
+from tutelage.errors import DataError, RecipeError, TeacherError, TutelageError
 from tutelage.recipes import read_recipe
 from tutelage.records import Correction, Question
 from tutelage.rounds import exam, feedback, learn, mistakes, start_run
 from tutelage.rounds.cast import find_files
 from tutelage.rounds.feedback import Requests, check_no_test_question, questions_to_ask, sort_replies
+from tutelage.rounds.provenance import run_provenance
 from tutelage.rounds.run import Run
 from tutelage.student.model.student import Student
+from tutelage.teacher.books.accounts import totals
+from tutelage.teacher.books.ledger import Ledger
 from tutelage.teacher.protocol import Reply, Request
 from tutelage.workspace import read_json
 
@@ -274,3 +277,28 @@ def test_an_outage_is_waited_out_and_nothing_is_asked_twice(
         before = len(server.requests)
         assert {correction.verdict for correction in feedback(run, 1)} <= {"kept", "repeated", "too long"}
         assert len(server.requests) == before + 25
+
+
+def test_round_1_may_have_a_teacher_of_its_own(recipe: Path, tmp_path: Path, questions: Path) -> None:
+    first = ["first_teacher.kind=recorded", f"first_teacher.files=['{questions}']", "first_teacher.name=a large one"]
+    run = learn(read_recipe(recipe, [*first, "first_teacher.replies=1"]), tmp_path / "run")
+    assert "[first_teacher]" in run.workspace.recipe.read_text()
+    assert {one.teacher for one in feedback(run, 1)} == {"a large one"}
+    assert not {one.teacher for one in feedback(run, 2)} & {"a large one"}
+    assert all(one.mistake is None for one in feedback(run, 1))
+    assert all(one.mistake is not None for one in feedback(run, 2))
+    assert str(questions) in run_provenance(run).sha256
+    with Ledger(run.workspace.ledger) as ledger:
+        asked = totals(ledger)
+    assert asked[1].samples == asked[1].requests  # its own number of replies, and not the other's
+    assert asked[2].samples == read_recipe(recipe).teacher.replies * asked[2].requests
+
+
+def test_what_the_first_teacher_lacks_shows_before_anything_is_made(recipe: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"No file fits teacher\.files = 'none\.jsonl'"):
+        learn(
+            read_recipe(recipe, ["first_teacher.kind=recorded", "first_teacher.files=['none.jsonl']"]), tmp_path / "run"
+        )
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(RecipeError, match="first_teacher"):  # caps count one paid teacher's calls
+        read_recipe(recipe, ["first_teacher.kind=openai", "first_teacher.model=m"])

@@ -53,5 +53,6 @@ def lesson_of_one_pass(run: Run) -> list[Triplet]:
 
 def _without_exam(run: Run) -> Run:
     """The same run, where no exam tells which questions are hard: the teacher is asked alike about all of them."""
-    teacher = run.recipe.teacher.model_copy(update={"hard_replies": None})
-    return replace(run, recipe=run.recipe.model_copy(update={"teacher": teacher}))
+    recipe = run.recipe.for_round(1)
+    teacher = recipe.teacher.model_copy(update={"hard_replies": None})
+    return replace(run, recipe=recipe.model_copy(update={"teacher": teacher}))

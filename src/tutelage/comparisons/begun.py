@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from tutelage.comparisons.settings import ComparisonSettings
 from tutelage.config import Recipe
 from tutelage.errors import WorkspaceError
@@ -17,7 +19,7 @@ from tutelage.recipes import read_recipe
 from tutelage.rounds.run import CHANGEABLE, Run
 from tutelage.workspace import read_json, write_json, write_text
 
-_SHOWN = {"title", "table", "paper"}
+_SHOWN = {"title", "table", "paper", "over"}
 """What decides nothing that is run."""
 
 
@@ -33,6 +35,7 @@ def begin(settings: ComparisonSettings, source: Path, folder: Path) -> None:
     now = _decisive(settings)
     if path.is_file():
         before = read_json(path)
+        before["recipe"] = _with_defaults(before["recipe"])
         changed = [".".join(key) for key in _differences(before, now) if not _may_change(key, before, now)]
         if changed:
             raise WorkspaceError(
@@ -53,7 +56,8 @@ def _decisive(settings: ComparisonSettings) -> dict[str, Any]:
     for grown in ("rows", "columns"):
         found[grown] = {one.pop("name"): one for one in found[grown]}
         for one in found[grown].values():
-            del one["paper"]
+            for shown in _SHOWN & one.keys():
+                del one[shown]
     row = settings.reference_row() if settings.fair else None
     reference = None if row is None else row.name
     return {
@@ -61,6 +65,14 @@ def _decisive(settings: ComparisonSettings) -> dict[str, Any]:
         "reference": reference,
         "recipe": read_recipe(settings.recipe).model_dump(mode="json", by_alias=True),
     }
+
+
+def _with_defaults(recipe: Any) -> Any:
+    """A recipe that was written before it had all of today's keys, with these at their defaults."""
+    try:
+        return Recipe.model_validate_json(json.dumps(recipe), strict=True).model_dump(mode="json", by_alias=True)
+    except ValidationError:  # of a version whose keys were others: it shows as different
+        return recipe
 
 
 def _may_change(key: tuple[str, ...], before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@
 | evaluation n | student n, test and held-out questions, how the student is asked, [evaluation] |
 | exam n | student n-1, training questions, how the student is asked, [exam], n |
 | mistakes n | exam n, exam.mistakes |
-| feedback n | training questions, [teacher], the teacher's demonstrations, the student's tokenizer, limits on new tokens, n; mistakes n from round 2 on; with teacher.hard_replies exam n |
+| feedback n | training questions, [teacher] or for round 1 [first_teacher], the teacher's demonstrations, the student's tokenizer, limits on new tokens, n; mistakes n from round 2 on; with teacher.hard_replies exam n |
 | lesson n | feedback n and mistakes n, exam.own_rationales; with rounds.data = "all rounds" those of the rounds before, too; n |
 | student n | lesson n, student n-1 (with rounds.start = "untrained" student 0), how the student is asked, [study], [lora], n |
 
@@ -44,7 +44,19 @@ STAGES: Mapping[Stage, tuple[str, ...]] = {
 }
 """What a stage leaves behind, by the names in `workspace.Round`; the last of them is there when the stage is done."""
 
-_NAMED = {"task", "student", "teacher", "prompt", "exam", "study", "lora", "rounds", "evaluation", "seed"}
+_NAMED = {
+    "task",
+    "student",
+    "teacher",
+    "first_teacher",
+    "prompt",
+    "exam",
+    "study",
+    "lora",
+    "rounds",
+    "evaluation",
+    "seed",
+}
 _NAMED |= {"report_to", "project", "run_name"}  # they change no result
 _HOW_MANY = {"batch_size"}
 _STUDY_FREE = {"checkpoint_steps", "micro_batch_size", "gradient_checkpointing"}
@@ -92,7 +104,7 @@ class _Keys:
         self.found: dict[Key, str] = {}
         self._recipe, self._own = run.recipe, dict.fromkeys(method.own, method.name)
         # Where a method sits no exam, or makes its lessons in a way of its own, these change nothing.
-        self._hard_replies = run.recipe.teacher.hard_replies if "exam" in method.stages else None
+        self._sits_exams = "exam" in method.stages
         self._own_rationales = 0 if "lesson" in method.own else run.recipe.exam.own_rationales
         self._parts = _sections(run.recipe)
         self._questions = _by_split(run.workspace.questions)
@@ -100,7 +112,7 @@ class _Keys:
         prompt = _without(self._parts["prompt"], {"demonstrations", "feedback_demonstrations", "count"})
         self._asked = [prompt, demonstrations["student"]]
         self._to_teacher = demonstrations["teacher"]
-        self._teacher_files = _teacher_files(run.recipe)
+        self._teacher_files = {number: _teacher_files(run.recipe.for_round(number)) for number in (1, 2)}
 
     def add(self, stage: Stage, number: int, parts: Sequence[object]) -> None:
         self.found[number, stage] = _hash(stage, number, self._own.get(stage), self._recipe.seed, parts)
@@ -120,12 +132,12 @@ class _Keys:
         return self.found[number, "exam"], self._recipe.exam.mistakes
 
     def feedback(self, number: int) -> Sequence[object]:
-        recipe = self._recipe
+        recipe = self._recipe.for_round(number)
         free = _TEACHER_FREE | _OPTIONS | ({"feedback"} if number == 1 else set())
-        teacher = _without(self._parts["teacher"], free)
+        teacher = _without(recipe.teacher.model_dump(mode="json", by_alias=True), free)
         options: list[object] = [] if recipe.teacher.prefer == "first" else [recipe.teacher.prefer]
-        if self._hard_replies is not None:
-            options.append((self._hard_replies, self.found[number, "exam"]))
+        if self._sits_exams and recipe.teacher.hard_replies is not None:
+            options.append((recipe.teacher.hard_replies, self.found[number, "exam"]))
         limit = min(recipe.exam.max_new_tokens, recipe.evaluation.max_new_tokens)
         # A method whose feedback is its own, such as STaR, sees the student's answers from the first round on.
         shown = self.found[number, "mistakes"] if number > 1 or "feedback" in self._own else None
@@ -133,7 +145,7 @@ class _Keys:
         return (
             self._questions["train"],
             teacher,
-            self._teacher_files,
+            self._teacher_files[min(number, 2)],
             self._to_teacher,
             tokenizer,
             limit,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import NormalDist, median
 
 from tutelage.comparisons.results import RoundResult, RunResult
+from tutelage.comparisons.settings import ComparisonSettings
 from tutelage.comparisons.table import NOT_SIGNIFICANT, Cell
 from tutelage.evaluation.significance import ALPHA, Paired, holm, mcnemar, paired_interval, spread
 from tutelage.records import Score
@@ -67,13 +67,25 @@ def _interval_over_seeds(pairs: Sequence[Paired]) -> tuple[float, float]:
     return paired_interval(fewest * first, fewest * second, fewest)
 
 
-def over_the_row_before(rows: Sequence[Sequence[RunResult]]) -> list[Effect | None]:
-    """Each row of a student against the one before it; the teacher, which is none, is left out."""
+def over_the_row_before(settings: ComparisonSettings, rows: Sequence[Sequence[RunResult]]) -> list[Effect | None]:
+    """Each row of a student against the one before it, or the one that it names; the teacher, which is none, is left
+    out.
+    """
     found: list[Effect | None] = [None] * len(rows)
-    students = [place for place, results in enumerate(rows) if results[0].method != "teacher"]
-    for before, place in pairwise(students):
-        found[place] = effect(*([one.right() for one in rows[which]] for which in (before, place)))
+    names = [row.name for row in settings.rows]
+    students = [place for place, row in enumerate(settings.rows) if row.method != "teacher"]
+    for last, place in zip([None, *students], students, strict=False):
+        over = settings.rows[place].over
+        before = last if over is None else names.index(over)
+        if before is not None:
+            found[place] = effect(*([one.right() for one in rows[which]] for which in (before, place)))
     return found
+
+
+def others_than_before(settings: ComparisonSettings) -> tuple[str, ...]:
+    """What a table has to say of rows that are not compared with the one before them."""
+    named = [f"{row.name!r} is compared with {row.over!r}" for row in settings.rows if row.over is not None]
+    return (f"Not over the row before: {'; '.join(named)}.",) if named else ()
 
 
 def effect_cells(effects: Sequence[Effect | None]) -> list[Cell]:

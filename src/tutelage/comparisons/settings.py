@@ -35,12 +35,17 @@ _WITH_TEACHER = ("methods", "students")
 
 
 class RowSettings(Section):
-    """A row: a method with overrides of the recipe. paper: as the paper's table calls what stands beside it."""
+    """A row: a method with overrides of the recipe.
+
+    paper: as the paper's table calls what stands beside it. over: the row that a table of methods or of students
+    compares it with; None: the one before it.
+    """
 
     name: str = Field(min_length=1)
     method: str
     overrides: tuple[str, ...] = ()
     paper: str | None = None
+    over: str | None = None
 
     @field_validator("method")
     @classmethod
@@ -98,6 +103,10 @@ class ComparisonSettings(Section):
                 f'round or lesson for table = "{self.table}". Leave the row out; a table that shows it is '
                 f"{' or '.join(_WITH_TEACHER)}"
             )
+        students = [row.name for row in self.rows if row.method != "teacher"]
+        for one in self.rows:
+            if one.over is not None and (one.over not in students or one.over == one.name or one.name not in students):
+                raise ValueError(f"over = {one.over!r} of the row {one.name!r} names no other row with a student")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"a seed stands twice in {list(self.seeds)}")
         if self.reference is not None and self.reference not in [row.name for row in self.rows]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from tutelage.config.section import Section, Share
 from tutelage.config.student import EvaluationSettings, ExamSettings, PromptSettings, StudentSettings
 from tutelage.config.study import LoraSettings, StudySettings
 from tutelage.config.task import TaskSettings
-from tutelage.config.teacher import AnyTeacherSettings
+from tutelage.config.teacher import AnyTeacherSettings, FreeTeacherSettings
 
 
 class RoundsSettings(Section):
@@ -42,6 +42,8 @@ TrackerName = Literal["tensorboard", "wandb", "trackio"]
 class Recipe(Section):
     """Everything that decides what a run does.
 
+    first_teacher: who writes round 1's rationales, for which no mistake is shown, such as the recorded replies of a
+        stronger model. None: the teacher. It is none that costs money: caps count one teacher's calls.
     report_to: the trackers that are told of each study step and round, one or several; named as in transformers.
     project, run_name: how they file the run there; None: the run folder's name. Keys to them never stand in a recipe.
     """
@@ -49,6 +51,7 @@ class Recipe(Section):
     task: TaskSettings
     student: StudentSettings
     teacher: AnyTeacherSettings
+    first_teacher: Annotated[FreeTeacherSettings, Field(discriminator="kind")] | None = None
     prompt: PromptSettings = PromptSettings()
     exam: ExamSettings = ExamSettings()
     study: StudySettings = StudySettings()
@@ -66,6 +69,12 @@ class Recipe(Section):
         if self.report_to == "none":
             return ()
         return tuple(dict.fromkeys([self.report_to] if isinstance(self.report_to, str) else self.report_to))
+
+    def for_round(self, number: int) -> Recipe:
+        """The recipe with the teacher of a round as its teacher."""
+        if self.first_teacher is None or number != 1:
+            return self
+        return self.model_copy(update={"teacher": self.first_teacher, "first_teacher": None})
 
     @model_validator(mode="after")
     def _check_own_task(self) -> Recipe:

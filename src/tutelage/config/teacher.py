@@ -133,7 +133,6 @@ class TutorTeacherSettings(TeacherSettings):
     kind: Literal["tutor"]
 
 
-AnyTeacherSettings = Annotated[
-    OpenAITeacherSettings | LocalTeacherSettings | RecordedTeacherSettings | TutorTeacherSettings,
-    Field(discriminator="kind"),
-]
+# None of them costs money by the call.
+FreeTeacherSettings = LocalTeacherSettings | RecordedTeacherSettings | TutorTeacherSettings
+AnyTeacherSettings = Annotated[OpenAITeacherSettings | FreeTeacherSettings, Field(discriminator="kind")]

@@ -39,6 +39,7 @@ def feedback(run: Run, number: int) -> list[Correction]:
     path = run.round(number).feedback
     if path.is_file():
         return read_records(path, Correction)
+    run = replace(run, recipe=run.recipe.for_round(number))
     requests = Requests(run, number)
     teacher = build_teacher(run.recipe)
     with Ledger(run.workspace.ledger) as ledger:

@@ -35,7 +35,8 @@ def learn(recipe: Recipe, folder: Path, on_round: OnRound | None = None) -> Run:
     Raises: TutelageError; what was finished stays in the folder, and `resume` goes on.
     """
     # A missing key, file or price shows now, and not after hours of exam.
-    build_teacher(recipe)
+    for number in (1, 2):
+        build_teacher(recipe.for_round(number))
     build_spending(recipe)
     check_trackers(recipe)
     return _released_if_it_fails(start_run(recipe, folder), on_round)

@@ -17,10 +17,13 @@ def run_provenance(run: Run) -> Provenance:
 
 
 def _recorded_replies(run: Run) -> tuple[Path, ...]:
-    settings = run.recipe.teacher
-    if not isinstance(settings, RecordedTeacherSettings):
-        return ()
+    patterns = [
+        file
+        for settings in (run.recipe.first_teacher, run.recipe.teacher)
+        if isinstance(settings, RecordedTeacherSettings)
+        for file in settings.files
+    ]
     try:
-        return find_files(settings.files, run.recipe.task.data)
+        return find_files(patterns, run.recipe.task.data)
     except DataError:  # a finished run may outlive its files, which then have no hash
-        return settings.files
+        return tuple(patterns)

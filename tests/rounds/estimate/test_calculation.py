@@ -75,6 +75,14 @@ def of_recipe(path: Path, *overrides: str, error_rate: float | None = None) -> E
     return estimated(recipe, basis_of_recipe(recipe), error_rate)
 
 
+def test_a_first_teacher_that_is_free_leaves_the_paid_one_the_later_rounds(recipe: Path) -> None:
+    alone = of_recipe(recipe, "teacher.budget.requests=1000")
+    found = of_recipe(recipe, "teacher.budget.requests=1000", "first_teacher.kind=recorded")
+    assert (found.rounds[0].requests, found.rounds[0].calls, found.rounds[0].cost) == (alone.rounds[0].requests, 0, 0)
+    assert found.rounds[1:] == alone.rounds[1:]
+    assert found.caps[0].estimated == sum(one.calls for one in found.rounds[1:])
+
+
 def test_round_1_is_counted_from_the_prompts_that_a_run_sends(recipe: Path, tmp_path: Path) -> None:
     run = tutor_run(recipe, tmp_path, *PAID)
     sent = [request.prompt for request in Requests(run, 1)]

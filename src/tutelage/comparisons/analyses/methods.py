@@ -16,6 +16,7 @@ from tutelage.comparisons.effects import (
     effect_cells,
     legend,
     mean_cell,
+    others_than_before,
     over_the_row_before,
 )
 from tutelage.comparisons.paper import Paper
@@ -36,7 +37,7 @@ def _table(compared: Compared, column: ColumnSettings, paper: Paper | None) -> T
     columns: dict[str, list[Cell]] = {
         "method": [Cell(row.name) for row in settings.rows],
         "accuracy": [accuracy_cell(results) for results in rows],
-        "over the row before": effect_cells(over_the_row_before(rows)),
+        "over the row before": effect_cells(over_the_row_before(settings, rows)),
         "over the untrained": effect_cells(_over_the_untrained(rows)),
         **_gaps(rows),
         "round kept": [_kept(results) for results in rows],
@@ -162,7 +163,11 @@ _FAIR = {
 
 def _notes(settings: ComparisonSettings, rows: Rows) -> list[str]:
     reference = settings.reference_row()
-    notes = [*legend(len(settings.seeds)), _FAIR[settings.fair].format("" if reference is None else reference.name)]
+    notes = [
+        *legend(len(settings.seeds)),
+        *others_than_before(settings),
+        _FAIR[settings.fair].format("" if reference is None else reference.name),
+    ]
     notes.append("The untrained is the last row of one, or else a row's own student before its first round.")
     if any(results[0].method == TEACHER for results in rows):
         notes.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tutelage.comparisons.compared import Compared
-from tutelage.comparisons.effects import accuracy_cell, effect_cells, legend, over_the_row_before
+from tutelage.comparisons.effects import accuracy_cell, effect_cells, legend, others_than_before, over_the_row_before
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.table import Cell, Table
 
@@ -18,7 +18,7 @@ def analyse(compared: Compared, paper: Paper | None) -> Sequence[Table]:
         name = column.name or "accuracy"
         rows = [compared.of(row.name, column) for row in settings.rows]
         columns[name] = [accuracy_cell(results) for results in rows]
-        columns[f"{name}, over the row before"] = effect_cells(over_the_row_before(rows))
+        columns[f"{name}, over the row before"] = effect_cells(over_the_row_before(settings, rows))
         if paper is not None and column.paper is not None:
             columns[f"the paper's {column.paper}"] = [
                 Cell(paper.accuracy("table_7", column.paper, task=settings.paper, method=row.paper))
@@ -26,4 +26,5 @@ def analyse(compared: Compared, paper: Paper | None) -> Sequence[Table]:
             ]
     cells = [[Cell(row.name) for row in settings.rows], *columns.values()]
     heading = ("method", *columns)
-    return [Table("students", settings.title, heading, tuple(zip(*cells, strict=True)), legend(len(settings.seeds)))]
+    notes = (*legend(len(settings.seeds)), *others_than_before(settings))
+    return [Table("students", settings.title, heading, tuple(zip(*cells, strict=True)), notes)]

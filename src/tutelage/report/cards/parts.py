@@ -58,7 +58,11 @@ def teacher_text(run: Run, rounds: Sequence[int], asked: bool) -> str:
     if tailored:
         view = f"{count(tailored, 'of them was', 'of them were')} written with the student's mistake in view"
         seen = f"{view}, the others for the question alone"
-    return f"{_KINDS[run.recipe.teacher.kind]}: {told}. {seen}. A rationale is kept only if its answer is right.{own}"
+    first, later = (_KINDS[run.recipe.for_round(number).teacher.kind] for number in (1, 2))
+    who = f"{first}: {told}"
+    if run.recipe.first_teacher is not None:
+        who = f"Round 1: {first}. Later rounds: {later}. Kept are those of {told}"
+    return f"{who}. {seen}. A rationale is kept only if its answer is right.{own}"
 
 
 def _own_text(run: Run, rounds: Iterable[int]) -> str:
@@ -98,7 +102,9 @@ def data_text(run: Run) -> str:
 
 def terms_text(run: Run, base: Base, what: Literal["this model", "this data set"], asked: bool) -> str:
     """Whose licences and terms hold for `what`, and what its publisher has to check. asked: whether a teacher was."""
-    info, kind = TASKS[run.recipe.task.name], run.recipe.teacher.kind
+    info = TASKS[run.recipe.task.name]
+    kinds = dict.fromkeys(run.recipe.for_round(number).teacher.kind for number in (1, 2))
+    terms = ". Of the other teacher: ".join(_TERMS[kind] for kind in kinds)
     own = run.recipe.task.name == "own"
     licence = "not stated: check" if base.licence is None else f"{escape(base.licence)}, as its own files say"
     if base.hub_id:
@@ -106,7 +112,7 @@ def terms_text(run: Run, base: Base, what: Literal["this model", "this data set"
     rows = [
         ("Base model", f"{escape(base.name)}: {licence}"),
         ("Questions", TO_FILL_IN if own else escape(info.licence)),
-        ("Teacher's words", _TERMS[kind] if asked else "there are none; what the student wrote is its base model's"),
+        ("Teacher's words", terms if asked else "there are none; what the student wrote is its base model's"),
     ]
     hint = (
         ""

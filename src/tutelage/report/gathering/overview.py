@@ -182,6 +182,7 @@ def _facts(reading: Reading) -> dict[str, Any]:
         "student": reading.setting("student.model"),
         "teacher_kind": reading.setting("teacher.kind"),
         "teacher": reading.setting("teacher.model"),
+        "first_teacher": reading.setting("first_teacher.model") or reading.setting("first_teacher.kind"),
         "seed": reading.setting("seed"),
         "questions": {name: splits.count(name) for name in ("train", "held-out", "test")} if questions else None,
     }

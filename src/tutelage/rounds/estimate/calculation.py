@@ -85,6 +85,8 @@ def estimate(recipe: Recipe, basis: Basis, prices: Prices | None, error_rate: fl
         return Estimate(name, True, _free_rounds(recipe, basis, share), (), None, (_share_text(basis, error_rate),))
     ruler = Ruler(settings, prices, basis.demonstrations, basis.measured, basis.measured_in)
     rounds = _rounds(settings, basis, ruler, recipe.rounds.limit, share)
+    if recipe.first_teacher is not None:
+        rounds = (replace(_free_rounds(recipe, basis, share)[0], calls=0), *rounds[1:])  # the caps count none of it
     assumptions = [*ruler.assumptions(), *_general(settings, basis, prices, recipe.rounds.limit)]
     if any(one.by == "assumed" for one in rounds):
         assumptions.insert(0, _share_text(basis, error_rate))

@@ -97,6 +97,7 @@
     const parts = [
       facts_.task && ["task", facts_.task],
       facts_.student && ["student", facts_.student],
+      facts_.first_teacher && ["teacher of round 1", facts_.first_teacher],
       facts_.teacher_kind && ["teacher", facts_.teacher ? `${facts_.teacher} (${facts_.teacher_kind})` : facts_.teacher_kind],
       split && ["questions", `${format.integer(split.train)} to learn from, ${format.integer(split["held-out"])} held out, ${format.integer(split.test)} to test on`],
     ].filter(Boolean);
