@@ -9,28 +9,22 @@ from tutelage.comparisons.begun import check_same_recipe
 from tutelage.comparisons.grid import Given, Job, recipe_of
 from tutelage.comparisons.results import RunResult
 from tutelage.comparisons.settings import ComparisonSettings
-from tutelage.comparisons.sharing import find_untrained, share
+from tutelage.comparisons.sharing import find_neighbours, find_untrained, share
 from tutelage.rounds.run import open_run, start_run
-from tutelage.workspace import KEYS, Workspace
+from tutelage.workspace import Workspace
 
 
 def play(settings: ComparisonSettings, job: Job, given: Given, folder: Path, reference: RunResult | None) -> None:
     """Makes one run, from what its neighbours have and it may take over."""
     method = METHODS[job.row.method]
     recipe = recipe_of(settings, job, given, folder, reference)
-    neighbours = find_neighbours(folder)
     if Workspace(job.folder).recipe.is_file():
         run = open_run(job.folder, given.changeable)
         check_same_recipe(run, recipe)
     else:
-        run = start_run(recipe, job.folder, find_untrained(recipe, neighbours))
+        run = start_run(recipe, job.folder, find_untrained(recipe, find_neighbours(folder)))
     try:
-        share(run, method, neighbours)
+        share(run, method, folder)
         method.play(run)
     finally:
         run.workspace.release()
-
-
-def find_neighbours(folder: Path) -> list[Path]:
-    """The runs of this comparison and of those in folders beside it."""
-    return sorted(path.parent for path in folder.resolve().parent.glob(f"*/runs/**/seed-*/{KEYS}"))
