@@ -2,6 +2,7 @@
 
     COMPARISON/comparison.toml  comparison.json  journal.jsonl
     COMPARISON/runs/ROW/seed-1/      run folders as ever; with several columns runs/ROW/COLUMN/seed-1/
+    COMPARISON/jobs/ROW-seed-1.log   what the run's process said, where several run at a time
     COMPARISON/results.json  table.md  table.csv  table.json  cost.md  cost.json  judge.sqlite
 
 It resumes: the same call goes on, and runs that are finished are left as they are.
@@ -17,8 +18,10 @@ from pathlib import Path
 from tutelage.baselines import METHODS
 from tutelage.comparisons.analyses import ANALYSES
 from tutelage.comparisons.begun import begin, changes_nothing
+from tutelage.comparisons.claims import drop_claims
 from tutelage.comparisons.compared import Compared
 from tutelage.comparisons.costs import write_costs
+from tutelage.comparisons.crew import Crew
 from tutelage.comparisons.grid import Given, Job, plan, recipe_of, reference_of
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.play import play
@@ -26,6 +29,7 @@ from tutelage.comparisons.results import RunResult
 from tutelage.comparisons.settings import ComparisonSettings
 from tutelage.comparisons.table import Table, write_tables
 from tutelage.config import Recipe
+from tutelage.distributed import world_size
 from tutelage.errors import RecipeError
 from tutelage.progress import say
 from tutelage.rounds.cast import build_spending, build_teacher
@@ -43,11 +47,14 @@ def compare(
     overrides: Sequence[str] = (),
     data: Path | None = None,
     paper: Paper | None = None,
+    jobs: int = 1,
 ) -> list[Table]:
     """Runs what is not finished yet, and writes results and tables. source: the comparison's file.
 
-    overrides: of all rows' recipes. Raises: TutelageError; what was finished stays, and the same call goes on.
+    overrides: of all rows' recipes. jobs: how many runs at a time, each in a process of its own if it is several.
+    Raises: TutelageError; what was finished stays, and the same call goes on.
     """
+    _check_jobs(jobs)
     free = tuple(one for one in overrides if changes_nothing(one))
     settings = settings.model_copy(
         update={"overrides": (*settings.overrides, *(one for one in overrides if one not in free))}
@@ -57,8 +64,23 @@ def compare(
     _check_all(settings, grid, given, folder)
     begin(settings, source, folder)
     results = {job: job.result() for job in grid if job.is_finished()}
-    _play_in_turn(settings, [job for job in grid if job not in results], given, folder, results)
+    waiting = [job for job in grid if job not in results]
+    if jobs == 1:
+        _play_in_turn(settings, waiting, given, folder, results)
+    else:
+        Crew(settings, given, folder, jobs, results).play(waiting)
+    drop_claims(folder)
     return _conclude(settings, folder, [results[job] for job in grid], paper)
+
+
+def _check_jobs(jobs: int) -> None:
+    if jobs < 1:
+        raise RecipeError(f"--jobs {jobs}: so many runs cannot be made at a time. Take 1 or more.")
+    if jobs > 1 and (ranks := world_size()) > 1:
+        raise RecipeError(
+            f"--jobs {jobs}, but a launcher has started {ranks} processes, which work on one run together. Leave out "
+            "--jobs, or start the command without the launcher: --jobs spreads the runs over the GPUs by itself."
+        )
 
 
 def _play_in_turn(
