@@ -80,6 +80,6 @@ if __name__ == "__main__":
     modules = ("cli", "rounds", "rounds.followers", "report.terminal", "launch")
     for module in (*(f"tutelage.{name}" for name in modules), "transformers.models.llama"):
         importlib.import_module(module)
-    vars(importlib.import_module("tutelage.launch"))["METHOD"] = "fork"
+    vars(importlib.import_module("tutelage.processes"))["METHOD"] = "fork"
     found = [_run(one["arguments"], one["kill"]) for one in json.loads(sys.argv[1])]
     print(json.dumps(found))  # noqa: T201

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import multiprocessing.connection
 import os
-import signal
 import socket
 import sys
-import threading
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
 from torch.multiprocessing.spawn import start_processes
 
-METHOD = "spawn"
-"""How processes are started; CUDA works in no fork of a process that has used it."""
+from tutelage import processes
 
 _LEAVE_SECONDS = 3
 """For the others to end by themselves once one has failed, or Ctrl-C was pressed."""
@@ -35,16 +32,17 @@ def start(count: int, arguments: Sequence[str], cpu: bool) -> Failure | None:
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))  # else each takes them all
     port = free_port()
-    context: Any = start_processes(_rank, (count, port, tuple(arguments), cpu), count, join=False, start_method=METHOD)
-    processes: list[BaseProcess] = context.processes
+    told = (count, port, tuple(arguments), cpu)
+    context: Any = start_processes(_rank, told, count, join=False, start_method=processes.METHOD)
+    ranks: list[BaseProcess] = context.processes
     try:
-        return _first_failure(processes)
+        return _first_failure(ranks)
     except KeyboardInterrupt:
-        for process in processes:
-            process.join(_LEAVE_SECONDS)
+        for rank in ranks:
+            rank.join(_LEAVE_SECONDS)
         raise
     finally:
-        _end(processes)
+        _end(ranks)
 
 
 def free_port() -> int:
@@ -73,7 +71,7 @@ def started_here() -> bool:
 
 def _rank(number: int, count: int, port: int, arguments: Sequence[str], cpu: bool) -> None:
     """What each process runs: the command line, under the environment variables that every launcher sets."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    processes.end_with_parent()
     os.environ |= rank_variables(number, count, port)
     if cpu:
         os.environ["ACCELERATE_USE_CPU"] = "true"
@@ -81,14 +79,6 @@ def _rank(number: int, count: int, port: int, arguments: Sequence[str], cpu: boo
     from tutelage.cli import main
 
     main()
-
-
-def _end_with_parent() -> None:
-    """Else it would go on alone, with the run's lock and its GPU, when the process that started it was killed."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None  # noqa: S101 - for the type checker
-    parent.join()
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _first_failure(processes: Sequence[BaseProcess]) -> Failure | None:

@@ -1,4 +1,4 @@
-"""The lock of a run folder: the kernel releases it when its process ends, however it ends; until then it is held."""
+"""Locks, such as a run folder's: the kernel releases one when its process ends, however it ends, and not before."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def take(file: IO[str]) -> bool:
         return True
     time.sleep(_GLANCE)
     return _taken(file, fcntl.LOCK_EX)
+
+
+def wait_for(file: IO[str]) -> None:
+    """Takes the lock of an open file as soon as no other process has it."""
+    fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def is_held(folder: Path) -> bool:

@@ -14,8 +14,9 @@ import pytest
 from tests.comparisons.conftest import Write
 from tests.openai_server import OpenAIServer
 from tutelage.comparisons.analyses import ANALYSES
-from tutelage.comparisons.compare import compare, plan
+from tutelage.comparisons.compare import compare
 from tutelage.comparisons.compared import Compared
+from tutelage.comparisons.grid import plan
 from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import read_result
 from tutelage.comparisons.settings import ColumnSettings

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tutelage.report.gathering.status import STAGES, duration, gather
+from tutelage.report.gathering.status import STAGES, gather
 from tutelage.report.reading import Reading
 from tutelage.workspace import write_json
 
@@ -125,12 +125,6 @@ def test_an_end_holds_while_its_process_lives_and_is_over_when_another_begins(ru
 
 def test_a_folder_in_which_nothing_has_been_done(tmp_path: Path) -> None:
     assert sentence(tmp_path).startswith("Nothing has been done in it yet")
-
-
-def test_durations() -> None:
-    assert [duration(one) for one in (0.4, 59.4, 60, 3599, 3600, 90_000)] == [
-        *("0 s", "59 s", "1 min 0 s", "59 min 59 s", "1 h 0 min", "25 h 0 min"),
-    ]
 
 
 def test_numbers_that_no_machine_has_are_no_fault(tmp_path: Path) -> None:

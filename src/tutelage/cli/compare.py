@@ -30,6 +30,12 @@ def compare(
     paper: Annotated[
         Path | None, typer.Option("--paper", metavar="JSON", help="The paper's numbers, to be put beside.")
     ] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs", metavar="N", help="Make N runs at a time, by a process each; several GPUs are shared out to them."
+        ),
+    ] = 1,
 ) -> None:
     """Run a grid of methods, doing once what they share, and write its tables. The same command goes on."""
     from tutelage.comparisons.analyses import ANALYSES
@@ -48,7 +54,7 @@ def compare(
         folder = (
             Path("runs/comparisons") / file.stem if out is None else out / file.stem if comparison.is_dir() else out
         )
-        for table in run(settings, file, folder, overrides or [], data, theirs):
+        for table in run(settings, file, folder, overrides or [], data, theirs, jobs):
             show(to_markdown(table))
         show(f"The tables are in {folder / 'table.md'}, table.csv and table.json; the runs' numbers in results.json.")
         if (page := _report(folder)) is not None:

@@ -2,6 +2,7 @@
 
     COMPARISON/comparison.toml  comparison.json  journal.jsonl
     COMPARISON/runs/ROW/seed-1/      run folders as ever; with several columns runs/ROW/COLUMN/seed-1/
+    COMPARISON/jobs/ROW-seed-1.log   what the run's process said, where several run at a time
     COMPARISON/results.json  table.md  table.csv  table.json  cost.md  cost.json  judge.sqlite
 
 It resumes: the same call goes on, and runs that are finished are left as they are.
@@ -11,49 +12,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from tutelage.baselines import METHODS
 from tutelage.comparisons.analyses import ANALYSES
-from tutelage.comparisons.begun import begin, changes_nothing, check_same_recipe
+from tutelage.comparisons.begun import begin, changes_nothing
+from tutelage.comparisons.claims import drop_claims
 from tutelage.comparisons.compared import Compared
 from tutelage.comparisons.costs import write_costs
-from tutelage.comparisons.fairness import fair_overrides
+from tutelage.comparisons.crew import Crew
+from tutelage.comparisons.grid import Given, Job, plan, recipe_of, reference_of
 from tutelage.comparisons.paper import Paper
-from tutelage.comparisons.results import RunResult, is_finished, read_result
-from tutelage.comparisons.settings import ColumnSettings, ComparisonSettings, RowSettings, run_folder
-from tutelage.comparisons.sharing import find_untrained, share
+from tutelage.comparisons.play import play
+from tutelage.comparisons.results import RunResult
+from tutelage.comparisons.settings import ComparisonSettings
 from tutelage.comparisons.table import Table, write_tables
-from tutelage.config import OpenAITeacherSettings, Recipe
+from tutelage.config import Recipe
+from tutelage.distributed import world_size
 from tutelage.errors import RecipeError
 from tutelage.progress import say
-from tutelage.recipes import read_recipe, with_absolute_paths
 from tutelage.rounds.cast import build_spending, build_teacher
 from tutelage.rounds.costs import RunCost, run_cost
 from tutelage.rounds.provenance import run_provenance
-from tutelage.rounds.run import open_run, start_run
+from tutelage.rounds.run import open_run
 from tutelage.student.model.lora import check_packages
-from tutelage.workspace import KEYS, Workspace, read_json, write_text
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One run of the grid."""
-
-    row: RowSettings
-    column: ColumnSettings
-    seed: int
-    folder: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What the user gave beside the file: values for keys that may change on resuming, and the data's folder."""
-
-    changeable: tuple[str, ...] = ()
-    data: Path | None = None
+from tutelage.workspace import Workspace, read_json, write_text
 
 
 def compare(
@@ -63,30 +47,53 @@ def compare(
     overrides: Sequence[str] = (),
     data: Path | None = None,
     paper: Paper | None = None,
+    jobs: int = 1,
 ) -> list[Table]:
     """Runs what is not finished yet, and writes results and tables. source: the comparison's file.
 
-    overrides: of all rows' recipes. Raises: TutelageError; what was finished stays, and the same call goes on.
+    overrides: of all rows' recipes. jobs: how many runs at a time, each in a process of its own if it is several.
+    Raises: TutelageError; what was finished stays, and the same call goes on.
     """
+    _check_jobs(jobs)
     free = tuple(one for one in overrides if changes_nothing(one))
     settings = settings.model_copy(
         update={"overrides": (*settings.overrides, *(one for one in overrides if one not in free))}
     )
     given = Given(free, data)
-    jobs = plan(settings, folder)
-    _check_all(settings, jobs, given, folder)
+    grid = plan(settings, folder)
+    _check_all(settings, grid, given, folder)
     begin(settings, source, folder)
-    results: dict[Job, RunResult] = {}
+    results = {job: job.result() for job in grid if job.is_finished()}
+    waiting = [job for job in grid if job not in results]
+    if jobs == 1:
+        _play_in_turn(settings, waiting, given, folder, results)
+    else:
+        Crew(settings, given, folder, jobs, results).play(waiting)
+    drop_claims(folder)
+    return _conclude(settings, folder, [results[job] for job in grid], paper)
+
+
+def _check_jobs(jobs: int) -> None:
+    if jobs < 1:
+        raise RecipeError(f"--jobs {jobs}: so many runs cannot be made at a time. Take 1 or more.")
+    if jobs > 1 and (ranks := world_size()) > 1:
+        raise RecipeError(
+            f"--jobs {jobs}, but a launcher has started {ranks} processes, which work on one run together. Leave out "
+            "--jobs, or start the command without the launcher: --jobs spreads the runs over the GPUs by itself."
+        )
+
+
+def _play_in_turn(
+    settings: ComparisonSettings, jobs: Sequence[Job], given: Given, folder: Path, results: dict[Job, RunResult]
+) -> None:
+    """Makes one run after the other in this process, and adds what each came to."""
     journal = Workspace(folder)
     for job in jobs:
-        name = f"{job.row.name}{', ' + job.column.name if job.column.name else ''}, seed {job.seed}"
-        if not is_finished(job.folder, job.row.method):
-            say(f"{settings.title}: {name}")
-            journal.note("begin", row=job.row.name, column=job.column.name, seed=job.seed)
-            _play(settings, job, given, folder, _reference(settings, job, results))
-            journal.note("end", row=job.row.name, column=job.column.name, seed=job.seed)
-        results[job] = read_result(job.folder, job.row.name, job.column.name, job.seed, job.row.method)
-    return _conclude(settings, folder, [results[job] for job in jobs], paper)
+        say(f"{settings.title}: {job.name}")
+        journal.note("begin", row=job.row.name, column=job.column.name, seed=job.seed)
+        play(settings, job, given, folder, reference_of(settings, job, results))
+        journal.note("end", row=job.row.name, column=job.column.name, seed=job.seed)
+        results[job] = job.result()
 
 
 def _check_all(settings: ComparisonSettings, jobs: Sequence[Job], given: Given, folder: Path) -> None:
@@ -99,7 +106,7 @@ def _check_all(settings: ComparisonSettings, jobs: Sequence[Job], given: Given, 
         METHODS[job.row.method].check(recipe)
         if recipe.lora is not None:
             check_packages(recipe.lora)
-        asks = METHODS[job.row.method].asks and not is_finished(job.folder, job.row.method)
+        asks = METHODS[job.row.method].asks and not job.is_finished()
         if asks and recipe.teacher not in checked:
             build_teacher(recipe)
             build_spending(recipe)
@@ -115,70 +122,6 @@ def _check_judge(settings: ComparisonSettings, recipe: Recipe) -> None:
     recipe = recipe.model_copy(update={"teacher": settings.judge})
     build_teacher(recipe)
     build_spending(recipe, "judge")
-
-
-def plan(settings: ComparisonSettings, folder: Path) -> list[Job]:
-    """All runs, in the order in which they are made: the reference row's before those that go by it."""
-    reference = settings.reference_row() if settings.fair else None
-    rows = sorted(settings.rows, key=lambda row: row != reference)
-    jobs = []
-    for column in settings.columns:
-        for seed in settings.seeds:
-            for row in rows:
-                jobs.append(Job(row, column, seed, run_folder(folder, row.name, column.name, seed)))
-    return jobs
-
-
-def recipe_of(
-    settings: ComparisonSettings, job: Job, given: Given, folder: Path, reference: RunResult | None
-) -> Recipe:
-    """The recipe of a run: the common one, then what all, the column and the row override, then what is decided.
-
-    Raises: RecipeError if it cannot be, or if the row overrides what its method or `fair` decides.
-    """
-    method = METHODS[job.row.method]
-    decided = {one.partition("=")[0] for one in method.decides} | {"seed"}
-    if wrong := [one for one in job.row.overrides if one.partition("=")[0] in decided]:
-        raise RecipeError(
-            f"The row {job.row.name!r} sets {wrong[0]}, which the method {method.name!r} or `seeds` decides. "
-            "Leave it out."
-        )
-    overrides = [*settings.overrides, *job.column.overrides, *given.changeable, *job.row.overrides]
-    overrides += [*method.decides, f"seed={job.seed}"]
-    extra: dict[str, Any] = {} if given.data is None else {"task.data": str(given.data)}
-    recipe = read_recipe(settings.recipe, overrides, extra)
-    if isinstance(recipe.teacher, OpenAITeacherSettings) and recipe.teacher.cache is None:
-        extra["teacher.cache"] = str((folder / "replies.sqlite").resolve())
-    overrides += fair_overrides(settings, job.row, recipe, reference)
-    return with_absolute_paths(read_recipe(settings.recipe, overrides, extra))
-
-
-def _reference(settings: ComparisonSettings, job: Job, results: dict[Job, RunResult]) -> RunResult | None:
-    row = settings.reference_row()
-    same = ((job.column, job.seed) == (other.column, other.seed) and other.row == row for other in results)
-    return next((result for result, is_it in zip(results.values(), same, strict=True) if is_it), None)
-
-
-def _play(settings: ComparisonSettings, job: Job, given: Given, folder: Path, reference: RunResult | None) -> None:
-    """Makes one run, from what its neighbours have and it may take over."""
-    method = METHODS[job.row.method]
-    recipe = recipe_of(settings, job, given, folder, reference)
-    neighbours = find_neighbours(folder)
-    if Workspace(job.folder).recipe.is_file():
-        run = open_run(job.folder, given.changeable)
-        check_same_recipe(run, recipe)
-    else:
-        run = start_run(recipe, job.folder, find_untrained(recipe, neighbours))
-    try:
-        share(run, method, neighbours)
-        method.play(run)
-    finally:
-        run.workspace.release()
-
-
-def find_neighbours(folder: Path) -> list[Path]:
-    """The runs of this comparison and of those in folders beside it."""
-    return sorted(path.parent for path in folder.resolve().parent.glob(f"*/runs/**/seed-*/{KEYS}"))
 
 
 def _conclude(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from tutelage.progress import duration
 from tutelage.report.gathering.overview import cost
-from tutelage.report.gathering.status import duration, gather
+from tutelage.report.gathering.status import gather
 from tutelage.report.reading import Reading
 from tutelage.report.shapes import TeacherScore
 from tutelage.report.terminal import score_text

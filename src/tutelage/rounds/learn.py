@@ -138,13 +138,12 @@ def delete_students(run: Run, last: int, best: int) -> None:
 
 def timed(run: Run, number: int, stage: str, work: Callable[[], Result]) -> Result:
     """Does a stage and notes its seconds in the journal."""
-    if run.before_stage is not None:
-        run.before_stage(number, stage)
-    began = time.monotonic()
-    run.workspace.note("begin", round=number, stage=stage, ranks=world_size())
-    with run.status.during(number, stage):
-        result = work()
-    run.workspace.note("end", round=number, stage=stage, seconds=round(time.monotonic() - began, 3))
+    with run.around_stage(number, stage):
+        began = time.monotonic()
+        run.workspace.note("begin", round=number, stage=stage, ranks=world_size())
+        with run.status.during(number, stage):
+            result = work()
+        run.workspace.note("end", round=number, stage=stage, seconds=round(time.monotonic() - began, 3))
     return result
 
 

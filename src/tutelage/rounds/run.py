@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -36,18 +37,25 @@ from tutelage.workspace import (
     write_text,
 )
 
+AroundStage = Callable[[int, str], contextlib.AbstractContextManager[None]]
+
+
+def _nothing_around(_number: int, _stage: str) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext()
+
 
 @dataclass
 class Run:
     """An open run folder, locked by this process. The student is loaded when a stage first asks for it.
 
-    before_stage: called with a round and the name of each of its stages before that is done, or skipped.
+    around_stage: called with a round and the name of each of its stages; what it gives is entered before that is done,
+        or skipped, and left when it is done, or has failed.
     on_step: called with a round, each step of its study, and the tokens a second so far.
     """
 
     workspace: Workspace
     recipe: Recipe
-    before_stage: Callable[[int, str], None] | None = field(default=None, repr=False)
+    around_stage: AroundStage = field(default=_nothing_around, repr=False)
     on_step: Callable[[int, Step, float], None] | None = field(default=None, repr=False)
     _student: tuple[int, Student] | None = field(default=None, repr=False)
 

@@ -58,6 +58,14 @@ class Status:
     written: str
 
 
+def read_status(path: Path) -> Status | None:
+    """What a run says of itself; None if it does not, or not so that it can be read."""
+    try:
+        return Status(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
 class StatusFile:
     """Writes the status of one run. Only the process that holds the run's lock, and leads, may use it."""
 

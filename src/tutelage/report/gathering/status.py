@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 
 from tutelage import locks
 from tutelage.evaluation.cost import device_times
-from tutelage.progress import plain
+from tutelage.progress import duration, plain
 from tutelage.report.gathering import Section
 from tutelage.report.gathering.overview import events
 from tutelage.report.reading import Reading
@@ -166,13 +166,3 @@ def _rest_text(rest: Mapping[str, Any] | None) -> str:
     if rest is None:
         return ""
     return f"The whole run takes at most about {duration(rest['seconds'])} more, going by round {rest['basis']}."
-
-
-def duration(seconds: float) -> str:
-    """Seconds as "40 s", "5 min 20 s" or "2 h 5 min"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
