@@ -22,7 +22,7 @@ from tutelage.comparisons.results import read_result
 from tutelage.comparisons.settings import ColumnSettings
 from tutelage.comparisons.sharing import stage_seconds, taken_stages
 from tutelage.comparisons.table import Table
-from tutelage.errors import RecipeError, WorkspaceError
+from tutelage.errors import DataError, RecipeError, WorkspaceError
 from tutelage.rounds.study import study
 from tutelage.workspace import read_json, write_json
 
@@ -202,6 +202,14 @@ def test_a_row_that_its_method_cannot_do_is_refused_before_anything_runs(
 ) -> None:
     settings, path = write([("a", "distillation", []), row])
     with pytest.raises(RecipeError, match=words):
+        compare(settings, path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_first_teacher_without_its_files_is_refused_before_anything_runs(write: Write, tmp_path: Path) -> None:
+    first = ["first_teacher.kind=recorded", "first_teacher.files=['none.jsonl']"]
+    settings, path = write([("a", "untrained", []), ("b", "distillation", first)])
+    with pytest.raises(DataError, match=r"No file fits teacher\.files = 'none\.jsonl'"):
         compare(settings, path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -106,11 +106,13 @@ def _check_all(settings: ComparisonSettings, jobs: Sequence[Job], given: Given, 
         METHODS[job.row.method].check(recipe)
         if recipe.lora is not None:
             check_packages(recipe.lora)
-        asks = METHODS[job.row.method].asks and not job.is_finished()
-        if asks and recipe.teacher not in checked:
-            build_teacher(recipe)
-            build_spending(recipe)
-            checked.append(recipe.teacher)
+        if not METHODS[job.row.method].asks or job.is_finished():
+            continue
+        for taught in (recipe.for_round(1), recipe):
+            if taught.teacher not in checked:
+                build_teacher(taught)
+                build_spending(taught)
+                checked.append(taught.teacher)
 
 
 def _check_judge(settings: ComparisonSettings, recipe: Recipe) -> None:
