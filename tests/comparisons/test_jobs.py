@@ -194,9 +194,11 @@ def test_a_gpu_for_each_run(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr("os.cpu_count", lambda: 16)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert variables_of(0, 3, read_recipe(recipe))["OMP_NUM_THREADS"] == "5"
+    shares = variables_of(0, 3, read_recipe(recipe))
+    assert (shares["OMP_NUM_THREADS"], shares["TORCHINDUCTOR_COMPILE_THREADS"]) == ("5", "5")
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert "OMP_NUM_THREADS" not in variables_of(0, 3, read_recipe(recipe))
+    shares = variables_of(0, 3, read_recipe(recipe))
+    assert ("OMP_NUM_THREADS" in shares, shares["TORCHINDUCTOR_COMPILE_THREADS"]) == (False, "5")
 
 
 def test_a_claim_is_waited_for_until_its_process_dies(tmp_path: Path) -> None:

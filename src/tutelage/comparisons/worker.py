@@ -23,12 +23,15 @@ from tutelage.errors import TutelageError
 from tutelage.progress import say
 from tutelage.workspace import disk_errors
 
+_THREADS = ("OMP_NUM_THREADS", "TORCHINDUCTOR_COMPILE_THREADS")
+"""Each process would take all processors for its arithmetic, and again for compiling."""
 _QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}
 
 
 def variables_of(place: int, count: int, recipe: Recipe) -> dict[str, str]:
     """The environment of a worker: its share of the processors, and its GPU, unless the recipe names one by number."""
-    variables = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count)), **_QUIET}
+    share = str(max(1, (os.cpu_count() or 1) // count))
+    variables = {**dict.fromkeys(_THREADS, share), **_QUIET}
     variables = {name: value for name, value in variables.items() if name not in os.environ}
     teachers = (recipe.teacher, recipe.first_teacher)
     devices = [recipe.student.device, *(one.device for one in teachers if isinstance(one, LocalTeacherSettings))]
