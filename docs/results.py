@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from tutelage.comparisons.table import Table, read_tables, to_markdown
+from tutelage.comparisons.tables.table import Table, read_tables, to_markdown
 from tutelage.errors import DataError
 from tutelage.workspace import write_text
 

@@ -15,13 +15,13 @@ from tests.comparisons.conftest import Write
 from tests.openai_server import OpenAIServer
 from tutelage.comparisons.analyses import ANALYSES
 from tutelage.comparisons.compare import compare
-from tutelage.comparisons.compared import Compared
-from tutelage.comparisons.grid import plan
-from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import read_result
+from tutelage.comparisons.runs.grid import plan
 from tutelage.comparisons.settings import ColumnSettings
-from tutelage.comparisons.sharing import stage_seconds, taken_stages
-from tutelage.comparisons.table import Table
+from tutelage.comparisons.shared.taking import stage_seconds, taken_stages
+from tutelage.comparisons.tables.compared import Compared
+from tutelage.comparisons.tables.paper import Paper
+from tutelage.comparisons.tables.table import Table
 from tutelage.errors import DataError, RecipeError, WorkspaceError
 from tutelage.rounds.study import study
 from tutelage.workspace import read_json, write_json

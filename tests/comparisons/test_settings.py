@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tutelage.comparisons.analyses import ANALYSES
-from tutelage.comparisons.grid import Given, plan, recipe_of
+from tutelage.comparisons.runs.grid import Given, plan, recipe_of
 from tutelage.comparisons.settings import folder_name, read_comparison
 from tutelage.errors import RecipeError
 

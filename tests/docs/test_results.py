@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from tutelage.comparisons.table import Cell, Table, write_tables
+from tutelage.comparisons.tables.table import Cell, Table, write_tables
 from tutelage.errors import DataError
 
 DOCS = Path(__file__).parents[2] / "docs"

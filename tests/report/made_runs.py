@@ -11,7 +11,7 @@ from typing import Any
 from tests.report.test_teacher import write as write_call
 from tests.teacher.asking import numbered, request
 from tutelage.comparisons.settings import run_folder
-from tutelage.comparisons.table import Table, to_json, write_tables
+from tutelage.comparisons.tables.table import Table, to_json, write_tables
 from tutelage.evaluation.accuracy import accuracy
 from tutelage.records import Attempt, Question, StoredQuestion
 from tutelage.teacher.books.entries import Charge

@@ -17,7 +17,7 @@ from playwright.sync_api import Page, expect
 from tests.report.gathering.test_comparisons import METHODS, curves
 from tests.report.made_runs import write_comparison, write_run
 from tests.report.waiting import wait_until
-from tutelage.comparisons.table import Cell, Table, cell_text
+from tutelage.comparisons.tables.table import Cell, Table, cell_text
 from tutelage.errors import WorkspaceError
 from tutelage.evaluation.cases import Case, CaseStudy
 from tutelage.records import Attempt, Correction, Mistake, Question

@@ -40,9 +40,9 @@ def compare(
     """Run a grid of methods, doing once what they share, and write its tables. The same command goes on."""
     from tutelage.comparisons.analyses import ANALYSES
     from tutelage.comparisons.compare import compare as run
-    from tutelage.comparisons.paper import read_paper
     from tutelage.comparisons.settings import read_comparison
-    from tutelage.comparisons.table import to_markdown
+    from tutelage.comparisons.tables.paper import read_paper
+    from tutelage.comparisons.tables.table import to_markdown
 
     quiet()
     files = sorted(comparison.glob("*.toml")) if comparison.is_dir() else [comparison]

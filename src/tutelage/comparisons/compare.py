@@ -18,16 +18,16 @@ from pathlib import Path
 from tutelage.baselines import METHODS
 from tutelage.comparisons.analyses import ANALYSES
 from tutelage.comparisons.begun import begin, changes_nothing
-from tutelage.comparisons.claims import drop_claims
-from tutelage.comparisons.compared import Compared
-from tutelage.comparisons.costs import write_costs
-from tutelage.comparisons.crew import Crew
-from tutelage.comparisons.grid import Given, Job, plan, recipe_of, reference_of
-from tutelage.comparisons.paper import Paper
-from tutelage.comparisons.play import play
 from tutelage.comparisons.results import RunResult
+from tutelage.comparisons.runs.crew import Crew
+from tutelage.comparisons.runs.grid import Given, Job, plan, recipe_of, reference_of
+from tutelage.comparisons.runs.play import play
 from tutelage.comparisons.settings import ComparisonSettings
-from tutelage.comparisons.table import Table, write_tables
+from tutelage.comparisons.shared.claims import drop_claims
+from tutelage.comparisons.tables.compared import Compared
+from tutelage.comparisons.tables.costs import write_costs
+from tutelage.comparisons.tables.paper import Paper
+from tutelage.comparisons.tables.table import Table, write_tables
 from tutelage.config import Recipe
 from tutelage.distributed import world_size
 from tutelage.errors import RecipeError

@@ -11,7 +11,7 @@ from typing import Any
 
 from tutelage.baselines import METHODS
 from tutelage.baselines.teacher import METHOD, score_path
-from tutelage.comparisons.sharing import Taken, stage_seconds, taken_stages
+from tutelage.comparisons.shared.taking import Taken, stage_seconds, taken_stages
 from tutelage.recipes import read_recipe
 from tutelage.records import Attempt, Correction, Score, SplitName, StoredQuestion, Triplet
 from tutelage.rounds.study import read_training

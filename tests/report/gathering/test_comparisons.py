@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.report.made_runs import write_comparison
-from tutelage.comparisons.table import Cell, Table, to_json
+from tutelage.comparisons.tables.table import Cell, Table, to_json
 from tutelage.report.gathering.comparison_charts import POINTS, Chart, table_charts
 from tutelage.report.gathering.comparisons import find_comparisons, gather, runs_of
 

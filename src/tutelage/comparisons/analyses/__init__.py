@@ -14,7 +14,7 @@ from tutelage.comparisons.analyses import (
     transfer,
     tuning,
 )
-from tutelage.comparisons.compared import Analysis
+from tutelage.comparisons.tables.compared import Analysis
 
 ANALYSES: dict[str, Analysis] = {
     "methods": methods.analyse,

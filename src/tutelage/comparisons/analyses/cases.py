@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from tutelage.comparisons.compared import Compared
-from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RunResult
-from tutelage.comparisons.table import Cell, Table
+from tutelage.comparisons.tables.compared import Compared
+from tutelage.comparisons.tables.paper import Paper
+from tutelage.comparisons.tables.table import Cell, Table
 from tutelage.evaluation.cases import CaseStudy, cases_markdown
 from tutelage.rounds.cases import corrected_cases, evaluated_cases
 from tutelage.rounds.run import open_run

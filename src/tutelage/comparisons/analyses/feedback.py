@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from tutelage.comparisons.compared import Compared, table_of
-from tutelage.comparisons.effects import Effect, Right, accuracy_cell, effect, effect_cells, legend, round_cell
-from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RunResult, successes
 from tutelage.comparisons.settings import ColumnSettings
-from tutelage.comparisons.table import Cell, Table
+from tutelage.comparisons.tables.compared import Compared, table_of
+from tutelage.comparisons.tables.effects import Effect, Right, accuracy_cell, effect, effect_cells, legend, round_cell
+from tutelage.comparisons.tables.paper import Paper
+from tutelage.comparisons.tables.table import Cell, Table
 from tutelage.records import Correction
 from tutelage.workspace import KEYS, Workspace, read_json, read_records
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tutelage.comparisons.compared import Compared
-from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.settings import ColumnSettings, ComparisonSettings
-from tutelage.comparisons.table import Cell, Table
+from tutelage.comparisons.tables.compared import Compared
+from tutelage.comparisons.tables.paper import Paper
+from tutelage.comparisons.tables.table import Cell, Table
 from tutelage.config import OpenAITeacherSettings, SampledTeacherSettings
 from tutelage.errors import RecipeError
 from tutelage.evaluation.cost import teacher_cost

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from tutelage.comparisons.compared import Compared, table_of
-from tutelage.comparisons.effects import accuracy_cell, effect, effect_cells, legend, round_cell
-from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RunResult
 from tutelage.comparisons.settings import ColumnSettings
-from tutelage.comparisons.table import Cell, Table
+from tutelage.comparisons.tables.compared import Compared, table_of
+from tutelage.comparisons.tables.effects import accuracy_cell, effect, effect_cells, legend, round_cell
+from tutelage.comparisons.tables.paper import Paper
+from tutelage.comparisons.tables.table import Cell, Table
 from tutelage.recipes import read_recipe
 from tutelage.rounds.study import read_training
 from tutelage.student.training.loop import Step

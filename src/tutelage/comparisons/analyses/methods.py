@@ -7,8 +7,10 @@ from dataclasses import replace
 from statistics import fmean
 
 from tutelage.baselines import METHODS
-from tutelage.comparisons.compared import Compared, table_of
-from tutelage.comparisons.effects import (
+from tutelage.comparisons.results import TEACHER, RunResult
+from tutelage.comparisons.settings import ColumnSettings, ComparisonSettings
+from tutelage.comparisons.tables.compared import Compared, table_of
+from tutelage.comparisons.tables.effects import (
     Effect,
     Right,
     accuracy_cell,
@@ -19,10 +21,8 @@ from tutelage.comparisons.effects import (
     others_than_before,
     over_the_row_before,
 )
-from tutelage.comparisons.paper import Paper
-from tutelage.comparisons.results import TEACHER, RunResult
-from tutelage.comparisons.settings import ColumnSettings, ComparisonSettings
-from tutelage.comparisons.table import Cell, Table
+from tutelage.comparisons.tables.paper import Paper
+from tutelage.comparisons.tables.table import Cell, Table
 from tutelage.evaluation.gap import GapClosed, gap_closed, share_of_gap
 
 

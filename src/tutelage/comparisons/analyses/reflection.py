@@ -12,11 +12,11 @@ from importlib.util import find_spec
 
 from safetensors.torch import load_file
 
-from tutelage.comparisons.compared import Compared, table_of
-from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RunResult
 from tutelage.comparisons.settings import ColumnSettings
-from tutelage.comparisons.table import NOT_SIGNIFICANT, Cell, Table
+from tutelage.comparisons.tables.compared import Compared, table_of
+from tutelage.comparisons.tables.paper import Paper
+from tutelage.comparisons.tables.table import NOT_SIGNIFICANT, Cell, Table
 from tutelage.evaluation.projection import picture
 from tutelage.evaluation.representation import Estimate, PairReading, Readings, separation, separation_gained
 from tutelage.records import Attempt, Triplet

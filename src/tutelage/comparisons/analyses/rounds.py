@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from tutelage.comparisons.compared import Compared
-from tutelage.comparisons.effects import Effect, accuracy_cell, effect, effect_cells, legend, round_cell
-from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RunResult
-from tutelage.comparisons.table import Cell, Table
+from tutelage.comparisons.tables.compared import Compared
+from tutelage.comparisons.tables.effects import Effect, accuracy_cell, effect, effect_cells, legend, round_cell
+from tutelage.comparisons.tables.paper import Paper
+from tutelage.comparisons.tables.table import Cell, Table
 
 _NAMES = ("initial", "1st", "2nd", "3rd")
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tutelage.comparisons.compared import Compared
-from tutelage.comparisons.effects import accuracy_cell, effect_cells, legend, others_than_before, over_the_row_before
-from tutelage.comparisons.paper import Paper
-from tutelage.comparisons.table import Cell, Table
+from tutelage.comparisons.tables.compared import Compared
+from tutelage.comparisons.tables.effects import (
+    accuracy_cell,
+    effect_cells,
+    legend,
+    others_than_before,
+    over_the_row_before,
+)
+from tutelage.comparisons.tables.paper import Paper
+from tutelage.comparisons.tables.table import Cell, Table
 
 
 def analyse(compared: Compared, paper: Paper | None) -> Sequence[Table]:

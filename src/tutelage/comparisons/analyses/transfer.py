@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tutelage.comparisons.compared import Compared
-from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RunResult
-from tutelage.comparisons.table import NOT_SIGNIFICANT, Cell, Table
+from tutelage.comparisons.tables.compared import Compared
+from tutelage.comparisons.tables.paper import Paper
+from tutelage.comparisons.tables.table import NOT_SIGNIFICANT, Cell, Table
 from tutelage.config import TaskSettings
 from tutelage.evaluation.significance import ALPHA, Paired, holm
 from tutelage.recipes import read_recipe

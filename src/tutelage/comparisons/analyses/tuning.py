@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tutelage.comparisons.compared import Compared, table_of
-from tutelage.comparisons.effects import effect, effect_cells, legend, mean_cell, score_cell
-from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RunResult
 from tutelage.comparisons.settings import ColumnSettings
-from tutelage.comparisons.table import Cell, Table
+from tutelage.comparisons.tables.compared import Compared, table_of
+from tutelage.comparisons.tables.effects import effect, effect_cells, legend, mean_cell, score_cell
+from tutelage.comparisons.tables.paper import Paper
+from tutelage.comparisons.tables.table import Cell, Table
 from tutelage.records import Score
 
 _NOTES = (

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
 from tutelage.comparisons.settings import run_folder
-from tutelage.comparisons.table import Cell, cell_parts
+from tutelage.comparisons.tables.table import Cell, cell_parts
 from tutelage.report.gathering import Section
 from tutelage.report.gathering.comparison import link
 from tutelage.report.gathering.comparison_charts import Chart, table_charts

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tutelage.comparisons.results import RunResult
-from tutelage.comparisons.table import NOT_SIGNIFICANT, Cell, Table, to_json, to_markdown
+from tutelage.comparisons.tables.table import NOT_SIGNIFICANT, Cell, Table, to_json, to_markdown
 from tutelage.evaluation.significance import ALPHA, holm
 from tutelage.rounds.costs import RunCost
 from tutelage.workspace import write_text

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from tutelage.baselines import METHODS
 from tutelage.comparisons.begun import check_same_recipe
-from tutelage.comparisons.grid import Given, Job, recipe_of
 from tutelage.comparisons.results import RunResult
+from tutelage.comparisons.runs.grid import Given, Job, recipe_of
 from tutelage.comparisons.settings import ComparisonSettings
-from tutelage.comparisons.sharing import find_neighbours, find_untrained, share
+from tutelage.comparisons.shared.taking import find_neighbours, find_untrained, share
 from tutelage.rounds.run import open_run, start_run
 from tutelage.workspace import Workspace
 

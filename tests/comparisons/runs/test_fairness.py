@@ -9,8 +9,8 @@ import pytest
 
 from tests.comparisons.conftest import Write
 from tutelage.baselines import METHODS
-from tutelage.comparisons.fairness import fair_overrides
 from tutelage.comparisons.results import RoundResult, RunResult, TeacherUse
+from tutelage.comparisons.runs.fairness import fair_overrides
 from tutelage.comparisons.settings import ComparisonSettings, RowSettings
 from tutelage.config import Recipe
 from tutelage.errors import RecipeError

@@ -9,7 +9,7 @@ from statistics import NormalDist, median
 
 from tutelage.comparisons.results import RoundResult, RunResult
 from tutelage.comparisons.settings import ComparisonSettings
-from tutelage.comparisons.table import NOT_SIGNIFICANT, Cell
+from tutelage.comparisons.tables.table import NOT_SIGNIFICANT, Cell
 from tutelage.evaluation.significance import ALPHA, Paired, holm, mcnemar, paired_interval, spread
 from tutelage.records import Score
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tutelage.comparisons.costs import cost_table
 from tutelage.comparisons.results import RunResult, TeacherUse
+from tutelage.comparisons.tables.costs import cost_table
 from tutelage.evaluation.cost import DeviceTime, TeacherCost, cost
 from tutelage.evaluation.significance import mcnemar
 from tutelage.rounds.costs import RunCost

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.baselines import METHODS
-from tutelage.comparisons.fairness import fair_overrides
 from tutelage.comparisons.results import RunResult, is_finished, read_result
+from tutelage.comparisons.runs.fairness import fair_overrides
 from tutelage.comparisons.settings import ColumnSettings, ComparisonSettings, RowSettings, run_folder
 from tutelage.config import OpenAITeacherSettings, Recipe
 from tutelage.errors import RecipeError

@@ -8,7 +8,7 @@ import pytest
 
 from tests.comparisons.conftest import Write
 from tutelage.comparisons.compare import compare
-from tutelage.comparisons.table import to_markdown
+from tutelage.comparisons.tables.table import to_markdown
 from tutelage.errors import RecipeError
 from tutelage.workspace import read_json
 

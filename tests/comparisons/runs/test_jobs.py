@@ -15,20 +15,20 @@ from typing import Any
 import pytest
 
 from tests.comparisons.conftest import Write
-from tests.comparisons.played import Step, run_all
+from tests.comparisons.runs.played import Step, run_all
 from tests.comparisons.test_command import run
 from tests.comparisons.test_compare import LONG, taken
 from tests.openai_server import OpenAIServer
 from tutelage.baselines import METHODS, Method
-from tutelage.comparisons.claims import claim_of, claimed
 from tutelage.comparisons.compare import compare
-from tutelage.comparisons.crew import Crew, _Worker
-from tutelage.comparisons.dependencies import Key
-from tutelage.comparisons.grid import Given, plan
 from tutelage.comparisons.results import RunResult, TeacherUse
+from tutelage.comparisons.runs.crew import Crew, _Worker
+from tutelage.comparisons.runs.grid import Given, plan
+from tutelage.comparisons.runs.worker import inherited, variables_of
 from tutelage.comparisons.settings import ComparisonSettings
-from tutelage.comparisons.sharing import link_all
-from tutelage.comparisons.worker import inherited, variables_of
+from tutelage.comparisons.shared.claims import claim_of, claimed
+from tutelage.comparisons.shared.dependencies import Key
+from tutelage.comparisons.shared.taking import link_all
 from tutelage.errors import RecipeError
 from tutelage.recipes import read_recipe
 from tutelage.rounds.run import Run
@@ -65,7 +65,7 @@ class Asked:
 
 
 def test_what_runs_at_the_same_time_comes_to_the_same_and_is_paid_once(write: Write, tmp_path: Path) -> None:
-    rationales, end = "tutelage.baselines.star._rationales", "tutelage.comparisons.crew.Crew._end"
+    rationales, end = "tutelage.baselines.star._rationales", "tutelage.comparisons.runs.crew.Crew._end"
     log = tmp_path / "requests.jsonl"
     with contextlib.ExitStack() as exits:
         delays = {"alone": 0.0, "together": 0.3, "cut": 0.3, "stopped": 1.0}
@@ -115,7 +115,7 @@ def test_a_run_in_a_process_of_its_own(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     write([("plain", "untrained", ["evaluation.max_new_tokens=8"])])
-    monkeypatch.setattr("tutelage.comparisons.crew.TELL_SECONDS", 1.0)
+    monkeypatch.setattr("tutelage.comparisons.runs.crew.TELL_SECONDS", 1.0)
     assert run(monkeypatch, tmp_path, "methods.toml", "--out", "out", "--jobs", "2") == 0
     told = capfd.readouterr()
     assert "| plain | 0.0 (0.0 to 49.0) |" in told.out

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from tutelage import processes
-from tutelage.comparisons.grid import Given, Job, recipe_of, reference_of
 from tutelage.comparisons.results import RunResult
+from tutelage.comparisons.runs.grid import Given, Job, recipe_of, reference_of
+from tutelage.comparisons.runs.worker import inherited, play_here, variables_of
 from tutelage.comparisons.settings import ComparisonSettings
-from tutelage.comparisons.worker import inherited, play_here, variables_of
 from tutelage.errors import TutelageError
 from tutelage.progress import duration, say
 from tutelage.rounds.status import read_status

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.comparisons.table import Cell, Table, read_tables, to_csv, to_markdown, write_tables
+from tutelage.comparisons.tables.table import Cell, Table, read_tables, to_csv, to_markdown, write_tables
 from tutelage.errors import DataError
 
 TABLE = Table(

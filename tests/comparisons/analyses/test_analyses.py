@@ -12,11 +12,11 @@ from tests.openai_server import OpenAIServer
 from tests.tiny import make_model, make_tokenizer, save_model
 from tutelage.comparisons.analyses import ANALYSES, transfer
 from tutelage.comparisons.compare import compare
-from tutelage.comparisons.compared import Compared
-from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RoundResult, RunResult, TeacherUse, read_result
 from tutelage.comparisons.settings import ColumnSettings, read_comparison
-from tutelage.comparisons.table import Table
+from tutelage.comparisons.tables.compared import Compared
+from tutelage.comparisons.tables.paper import Paper
+from tutelage.comparisons.tables.table import Table
 from tutelage.errors import BudgetError, RecipeError, WorkspaceError
 from tutelage.student.model.student import Student
 from tutelage.workspace import read_json

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tutelage import locks
 from tutelage.baselines import Method
-from tutelage.comparisons.dependencies import Key
+from tutelage.comparisons.shared.dependencies import Key
 from tutelage.config import OpenAITeacherSettings
 from tutelage.rounds.run import Run
 from tutelage.teacher.openai.client import identity

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.baselines import Method
-from tutelage.comparisons.claims import claim_of, claimed, claims_folder
-from tutelage.comparisons.dependencies import Key, files_of, stage_keys, untrained_key
+from tutelage.comparisons.shared.claims import claim_of, claimed, claims_folder
+from tutelage.comparisons.shared.dependencies import Key, files_of, stage_keys, untrained_key
 from tutelage.config import Recipe
 from tutelage.errors import WorkspaceError
 from tutelage.progress import say

@@ -1,6 +1,6 @@
 """Makes comparisons one after the other, with several runs at a time, and may kill one's process on the way.
 
-    python tests/comparisons/played.py '[{"file": "methods.toml", "folder": "out", "jobs": 2, "arm": null}]'
+    python tests/comparisons/runs/played.py '[{"file": "methods.toml", "folder": "out", "jobs": 2, "arm": null}]'
 
 Each is made in a fork of this process, and so is each of its runs: what takes most of the time of a small one is to
 import everything anew. `arm` is what `tests.killed.arm` takes; it holds in the forks, too.
@@ -90,7 +90,7 @@ def _compare(file: Path, folder: Path, jobs: int, armed: Sequence[Any] | None) -
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[2]))
+    sys.path.insert(0, str(Path(__file__).parents[3]))
     for module in ("tutelage.comparisons.compare", "transformers.models.llama", "scipy.stats"):
         importlib.import_module(module)
     gc.freeze()  # else collecting garbage is a third of all that the runs do

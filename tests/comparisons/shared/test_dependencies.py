@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tutelage.baselines import METHODS
-from tutelage.comparisons.dependencies import Key, stage_keys, untrained_key
+from tutelage.comparisons.shared.dependencies import Key, stage_keys, untrained_key
 from tutelage.config import Recipe
 from tutelage.recipes import read_recipe
 from tutelage.rounds import Run, start_run

@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 
 from tutelage import processes
-from tutelage.comparisons.grid import Given, Job
-from tutelage.comparisons.play import play
 from tutelage.comparisons.results import RunResult
+from tutelage.comparisons.runs.grid import Given, Job
+from tutelage.comparisons.runs.play import play
 from tutelage.comparisons.settings import ComparisonSettings
 from tutelage.config import LocalTeacherSettings, Recipe
 from tutelage.errors import TutelageError

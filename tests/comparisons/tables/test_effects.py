@@ -10,12 +10,12 @@ from scipy.stats import binomtest
 
 from tests.comparisons.conftest import Write
 from tutelage.comparisons.analyses import ANALYSES
-from tutelage.comparisons.compared import Compared
-from tutelage.comparisons.effects import accuracy_cell, effect, effect_cells, mean_cell, p_text, round_cell
-from tutelage.comparisons.paper import Paper
 from tutelage.comparisons.results import RoundResult, RunResult, TeacherUse
 from tutelage.comparisons.settings import read_comparison
-from tutelage.comparisons.table import Cell, Table
+from tutelage.comparisons.tables.compared import Compared
+from tutelage.comparisons.tables.effects import accuracy_cell, effect, effect_cells, mean_cell, p_text, round_cell
+from tutelage.comparisons.tables.paper import Paper
+from tutelage.comparisons.tables.table import Cell, Table
 from tutelage.errors import RecipeError
 from tutelage.evaluation.significance import mcnemar, paired_interval
 from tutelage.records import Score

@@ -1,0 +1,1 @@
+"""What the runs of a comparison have in common, and take over from each other."""

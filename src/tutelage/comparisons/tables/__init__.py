@@ -1,0 +1,1 @@
+"""Tables as values and files, and what their cells are made of."""
