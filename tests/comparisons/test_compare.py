@@ -183,6 +183,23 @@ def test_rows_and_seeds_can_be_added_and_left_out_but_not_changed(write: Write, 
     assert names(comparison(bare, plain)) == ["bare", "plain"]
 
 
+def test_a_row_of_another_name_with_the_same_folder_does_not_pass_for_the_one_before(
+    write: Write, tmp_path: Path
+) -> None:
+    """The runs of "plain A" lie where those of "plain-a" would."""
+    settings, path = write([("plain A", "untrained", [])])
+    compare(settings, path, tmp_path / "out")
+    begun = read_json(tmp_path / "out" / "comparison.json")
+    begun["rows"] = {"plain A": begun["rows"].pop("plain-a")}  # as older versions wrote it
+    write_json(tmp_path / "out" / "comparison.json", begun)
+    other, path = write([("plain-a", "untrained", ["evaluation.max_new_tokens=8"])])
+    with pytest.raises(WorkspaceError, match=r"rows\.plain-a\.overrides was different"):
+        compare(other, path, tmp_path / "out")
+    same, path = write([("Plain, a", "untrained", [])])
+    [table] = compare(same, path, tmp_path / "out")
+    assert table.rows[0][0].value == "Plain, a"
+
+
 def test_a_row_that_contradicts_its_method_is_refused_before_anything_runs(write: Write, tmp_path: Path) -> None:
     settings, path = write([("a", "distillation", []), ("b", "cot", ["study.lambda=0.5"])])
     with pytest.raises(RecipeError, match=r"'b' sets study\.lambda=0\.5, which the method 'cot'"):

@@ -10,7 +10,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -19,6 +19,7 @@ from tests.comparisons.runs.played import Step, run_all
 from tests.comparisons.test_command import run
 from tests.comparisons.test_compare import LONG, taken
 from tests.openai_server import OpenAIServer
+from tutelage import locks
 from tutelage.baselines import METHODS, Method
 from tutelage.comparisons.compare import compare
 from tutelage.comparisons.results import RunResult, TeacherUse
@@ -26,7 +27,7 @@ from tutelage.comparisons.runs.crew import Crew, _Worker
 from tutelage.comparisons.runs.grid import Given, plan
 from tutelage.comparisons.runs.worker import inherited, variables_of
 from tutelage.comparisons.settings import ComparisonSettings
-from tutelage.comparisons.shared.claims import claim_of, claimed
+from tutelage.comparisons.shared.claims import claim_of, claimed, claims_folder, drop_claims
 from tutelage.comparisons.shared.dependencies import Key
 from tutelage.comparisons.shared.taking import link_all
 from tutelage.errors import RecipeError
@@ -202,7 +203,7 @@ def test_a_gpu_for_each_run(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_claim_is_waited_for_until_its_process_dies(tmp_path: Path) -> None:
-    path = tmp_path / "claims" / "a-stage"
+    path = claims_folder(tmp_path) / "a-stage"
     there, here = os.pipe()
     child = os.fork()
     if child == 0:
@@ -217,12 +218,34 @@ def test_a_claim_is_waited_for_until_its_process_dies(tmp_path: Path) -> None:
         waited.append(child)
         os.kill(child, signal.SIGKILL)
 
+    drop_claims(tmp_path)  # as another command does that has finished in the same folder
     with claimed(path, on_wait):
         pass
     with claimed(path, on_wait):
         pass
     assert waited == [child]
     os.waitpid(child, 0)
+    drop_claims(tmp_path)
+    assert not claims_folder(tmp_path).exists()
+
+
+def test_a_claim_that_was_dropped_while_it_was_waited_for_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else two would hold what has the same name."""
+    path = claims_folder(tmp_path) / "a-stage"
+    take = locks.take
+    dropped: list[Path] = []
+
+    def drops_before(file: IO[str]) -> bool:
+        if not dropped:
+            dropped.append(path)
+            shutil.rmtree(path.parent)
+        return take(file)
+
+    monkeypatch.setattr(locks, "take", drops_before)
+    with claimed(path, lambda: None), path.open() as file:
+        assert not take(file)
 
 
 def test_a_paid_teacher_is_asked_by_one_run_at_a_time(recipe: Path, tmp_path: Path) -> None:
