@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import IO, Any
@@ -19,18 +21,18 @@ from tests.comparisons.runs.played import Step, run_all
 from tests.comparisons.test_command import run
 from tests.comparisons.test_compare import LONG, taken
 from tests.openai_server import OpenAIServer
-from tutelage import locks
+from tutelage import locks, processes
 from tutelage.baselines import METHODS, Method
 from tutelage.comparisons.compare import compare
 from tutelage.comparisons.results import RunResult, TeacherUse
 from tutelage.comparisons.runs.crew import Crew, _Worker
 from tutelage.comparisons.runs.grid import Given, plan
-from tutelage.comparisons.runs.worker import inherited, variables_of
+from tutelage.comparisons.runs.worker import inherited, play_here, variables_of
 from tutelage.comparisons.settings import ComparisonSettings
 from tutelage.comparisons.shared.claims import claim_of, claimed, claims_folder, drop_claims
 from tutelage.comparisons.shared.dependencies import Key
 from tutelage.comparisons.shared.taking import link_all
-from tutelage.errors import RecipeError
+from tutelage.errors import RecipeError, WorkspaceError
 from tutelage.recipes import read_recipe
 from tutelage.rounds.run import Run
 from tutelage.workspace import Workspace, read_json
@@ -127,6 +129,38 @@ def test_a_run_in_a_process_of_its_own(
     assert log.name == "plain-seed-1.log"
     assert "Round 0  evaluation" in lines
     assert "Loading weights" not in lines  # the libraries' bars
+
+
+def test_ctrl_c_does_not_reach_a_process_that_is_starting() -> None:
+    """It hears of it from the crew; what it imports takes seconds, in which Ctrl-C would end it with a traceback."""
+    waits = 'import os, sys, time; os.write(1, b"!"); sys.stdin.read()'
+    with processes.deaf_to_ctrl_c():
+        child = subprocess.Popen([sys.executable, "-c", waits], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.read(1)
+    child.send_signal(signal.SIGINT)
+    child.communicate()
+    assert child.returncode == 0
+    with pytest.raises(KeyboardInterrupt), processes.deaf_to_ctrl_c():
+        os.kill(os.getpid(), signal.SIGINT)  # heard when it may be
+
+
+def test_an_error_is_told_though_the_disk_of_the_log_is_full(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_given: object) -> None:
+        raise WorkspaceError("No room.")
+
+    settings, _ = write([("plain", "untrained", [])])
+    monkeypatch.setattr("tutelage.comparisons.runs.worker.play", fails)
+    told, tell = multiprocessing.Pipe(duplex=False)
+    work = (tell, Path("/dev/full"), settings, plan(settings, tmp_path)[0], Given(), tmp_path, None)
+    worker = multiprocessing.get_context("fork").Process(target=play_here, args=work)
+    worker.start()
+    worker.join()
+    assert worker.exitcode == 2
+    assert told.poll()
+    assert str(told.recv()) == "No room."
 
 
 def test_how_many_at_a_time(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

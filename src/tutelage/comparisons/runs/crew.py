@@ -125,7 +125,7 @@ class Crew:
         self._running.append(worker)
         self._note("begin", job)
         recipe = recipe_of(self.settings, job, self.given, self.folder, reference)
-        with inherited(variables_of(place, self.count, recipe)):
+        with inherited(variables_of(place, self.count, recipe)), processes.deaf_to_ctrl_c():
             worker.process.start()
         tell.close()  # the worker's alone now, so that its end is seen
         say(f"{self.settings.title}: {job.name} has begun")
