@@ -23,6 +23,7 @@ from tutelage.comparisons.tables.compared import Compared
 from tutelage.comparisons.tables.paper import Paper
 from tutelage.comparisons.tables.table import Table
 from tutelage.errors import DataError, RecipeError, WorkspaceError
+from tutelage.rounds.learn import resume
 from tutelage.rounds.study import study
 from tutelage.workspace import read_json, write_json
 
@@ -198,6 +199,16 @@ def test_a_row_of_another_name_with_the_same_folder_does_not_pass_for_the_one_be
     same, path = write([("Plain, a", "untrained", [])])
     [table] = compare(same, path, tmp_path / "out")
     assert table.rows[0][0].value == "Plain, a"
+
+
+def test_what_its_method_does_in_a_way_of_its_own_is_not_resumed_as_lessons(write: Write, tmp_path: Path) -> None:
+    """The comparison would take what came of it for the method's."""
+    settings, path = write([("plain", "untrained", []), ("ours", "distillation", ["rounds.limit=1"])])
+    compare(settings, path, tmp_path / "out")
+    with pytest.raises(WorkspaceError, match=r"by the method 'untrained'.* `tutelage compare` goes on with it"):
+        resume(tmp_path / "out" / "runs" / "plain" / "seed-1")
+    assert not (tmp_path / "out" / "runs" / "plain" / "seed-1" / "round-1").exists()
+    resume(tmp_path / "out" / "runs" / "ours" / "seed-1").workspace.release()
 
 
 def test_a_row_that_contradicts_its_method_is_refused_before_anything_runs(write: Write, tmp_path: Path) -> None:

@@ -157,18 +157,20 @@ class Crew:
             "What was finished is kept, and the same command goes on."
         )
 
-    def _stop(self) -> None:
+    def _stop(self, told: bool = False) -> None:
         """Ends all as Ctrl-C ends a run, which may wait for replies that are paid; another Ctrl-C hurries them."""
         try:
             alive = [worker.process for worker in self._running if worker.process.is_alive()]
-            if alive:
-                say("Stopping; what is finished is kept.")
+            if alive and not told:
+                say(
+                    "Stopping; what is finished is kept. A teacher's replies under way are waited for: Ctrl-C again ends that."
+                )
             for process in alive:
                 process.terminate()
             for process in alive:
                 process.join()
         except KeyboardInterrupt:
-            self._stop()
+            self._stop(told=True)
 
     def _note(self, event: str, job: Job) -> None:
         Workspace(self.folder).note(event, row=job.row.name, column=job.column.name, seed=job.seed)
