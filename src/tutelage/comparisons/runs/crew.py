@@ -162,9 +162,7 @@ class Crew:
         try:
             alive = [worker.process for worker in self._running if worker.process.is_alive()]
             if alive and not told:
-                say(
-                    "Stopping; what is finished is kept. A teacher's replies under way are waited for: Ctrl-C again ends that."
-                )
+                say("Stopping; what is finished is kept. Paid replies under way are waited for; Ctrl-C again does not.")
             for process in alive:
                 process.terminate()
             for process in alive:
