@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import argparse
 import re
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tutelage.comparisons.tables.table import Table, read_tables, to_markdown
-from tutelage.errors import DataError
-from tutelage.workspace import write_text
+from tutelage.errors import DataError, TutelageError
+from tutelage.workspace import remove, write_text
 
 DOCS = Path(__file__).parent
 NEEDED = ("table.json", "results.json", "comparison.toml")
 KEPT = (*NEEDED, "cost.json")
+BEGIN, END = "<!-- table ", "<!-- end -->"
 PLACE = re.compile(r"(<!-- table ([^\s:/]+)(?:/([^\s:]+))?(?:: *([^>]*?))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -30,31 +30,53 @@ def main() -> None:
     parser.add_argument("comparison", type=Path, nargs="*", help="the folder of a finished comparison")
     try:
         bring(parser.parse_args().comparison, DOCS)
-    except DataError as error:
+    except TutelageError as error:
         parser.exit(1, f"Error: {error}\n")
 
 
 def bring(comparisons: Sequence[Path], docs: Path) -> None:
-    """Copies what is kept of comparisons, and writes the page's tables. Raises: DataError if one is not finished."""
+    """Copies what is kept of comparisons, and writes the page's tables.
+
+    The page is made before anything is written, so that what cannot be on it changes nothing.
+    Raises: DataError if a comparison is not finished, or as `filled`; WorkspaceError if the disk is full.
+    """
+    brought: dict[str, Path] = {}
     for folder in comparisons:
         if missing := [name for name in NEEDED if not (folder / name).is_file()]:
             raise DataError(f"{folder} has no {missing[0]}: it is no finished comparison of `tutelage compare`.")
-    for folder in comparisons:
-        kept = docs / "results" / folder.resolve().name
-        kept.mkdir(parents=True, exist_ok=True)
-        for name in KEPT:
-            if (folder / name).is_file():
-                shutil.copyfile(folder / name, kept / name)
+        other = brought.setdefault(folder.resolve().name, folder)
+        if other is not folder:
+            raise DataError(f"{other} and {folder} have the same name, and only one could be kept. Rename one.")
     page = docs / "results.md"
-    write_text(page, filled(page.read_text(encoding="utf-8"), docs / "results"))
+    text = filled(page.read_text(encoding="utf-8"), docs / "results", brought)
+    for name, folder in brought.items():
+        kept = docs / "results" / name
+        if kept.resolve() != folder.resolve():
+            _copy(folder, kept)
+    write_text(page, text)
 
 
-def filled(text: str, results: Path) -> str:
-    """The page with each table as its JSON has it. Raises: DataError for a table or a column that is not there."""
+def _copy(folder: Path, kept: Path) -> None:
+    for name in KEPT:
+        if (folder / name).is_file():
+            write_text(kept / name, (folder / name).read_text(encoding="utf-8"))
+        else:
+            remove(kept / name)  # of a table that had one
+
+
+def filled(text: str, results: Path, brought: Mapping[str, Path] | None = None) -> str:
+    """The page with each table as its JSON has it. brought: folders of comparisons that are not in `results` yet.
+
+    Raises: DataError for a table or a column that is not there, or for a place without its end.
+    """
+    for place in text.split(BEGIN)[1:]:  # each up to the next one
+        if not PLACE.match(BEGIN + place):
+            line = (BEGIN + place).splitlines()[0]
+            raise DataError(f"{line!r} is no place for a table, or has no {END} before the next one.")
 
     def table(match: re.Match[str]) -> str:
         begin, comparison, name, columns, end = match.groups()
-        tables = read_tables(results / comparison / "table.json")
+        tables = read_tables((brought or {}).get(comparison, results / comparison) / "table.json")
         wanted = next((one for one in tables if name in (None, one.name)), None)
         if wanted is None:
             raise DataError(f"{comparison} has no table {name!r}; it has {', '.join(one.name for one in tables)}.")

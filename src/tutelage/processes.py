@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
 
 METHOD = "spawn"
 """How processes are started; CUDA works in no fork of a process that has used it."""
+
+
+@contextlib.contextmanager
+def deaf_to_ctrl_c() -> Iterator[None]:
+    """Has processes that are started in here not hear a terminal's Ctrl-C, from their first moment on.
+
+    What they import takes seconds, in which it would end them with a traceback. This process hears it afterwards.
+    """
+    resource_tracker.ensure_running()  # by whoever comes first, and that one would unblock it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_with_parent() -> None:

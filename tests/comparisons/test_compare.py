@@ -23,6 +23,7 @@ from tutelage.comparisons.tables.compared import Compared
 from tutelage.comparisons.tables.paper import Paper
 from tutelage.comparisons.tables.table import Table
 from tutelage.errors import DataError, RecipeError, WorkspaceError
+from tutelage.rounds.learn import resume
 from tutelage.rounds.study import study
 from tutelage.workspace import read_json, write_json
 
@@ -181,6 +182,33 @@ def test_rows_and_seeds_can_be_added_and_left_out_but_not_changed(write: Write, 
     del begun["recipe"]["rounds"]["start"]  # as a version wrote it that had no such key
     write_json(out / "comparison.json", begun)
     assert names(comparison(bare, plain)) == ["bare", "plain"]
+
+
+def test_a_row_of_another_name_with_the_same_folder_does_not_pass_for_the_one_before(
+    write: Write, tmp_path: Path
+) -> None:
+    """The runs of "plain A" lie where those of "plain-a" would."""
+    settings, path = write([("plain A", "untrained", [])])
+    compare(settings, path, tmp_path / "out")
+    begun = read_json(tmp_path / "out" / "comparison.json")
+    begun["rows"] = {"plain A": begun["rows"].pop("plain-a")}  # as older versions wrote it
+    write_json(tmp_path / "out" / "comparison.json", begun)
+    other, path = write([("plain-a", "untrained", ["evaluation.max_new_tokens=8"])])
+    with pytest.raises(WorkspaceError, match=r"rows\.plain-a\.overrides was different"):
+        compare(other, path, tmp_path / "out")
+    same, path = write([("Plain, a", "untrained", [])])
+    [table] = compare(same, path, tmp_path / "out")
+    assert table.rows[0][0].value == "Plain, a"
+
+
+def test_what_its_method_does_in_a_way_of_its_own_is_not_resumed_as_lessons(write: Write, tmp_path: Path) -> None:
+    """The comparison would take what came of it for the method's."""
+    settings, path = write([("plain", "untrained", []), ("ours", "distillation", ["rounds.limit=1"])])
+    compare(settings, path, tmp_path / "out")
+    with pytest.raises(WorkspaceError, match=r"by the method 'untrained'.* `tutelage compare` goes on with it"):
+        resume(tmp_path / "out" / "runs" / "plain" / "seed-1")
+    assert not (tmp_path / "out" / "runs" / "plain" / "seed-1" / "round-1").exists()
+    resume(tmp_path / "out" / "runs" / "ours" / "seed-1").workspace.release()
 
 
 def test_a_row_that_contradicts_its_method_is_refused_before_anything_runs(write: Write, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -75,6 +76,9 @@ def test_tables_are_brought_in_and_the_rest_of_the_page_stays(
         (PAGE.replace("; accuracy", "; precision"), "no column 'precision'; it has method; accuracy; steps"),
         (PAGE.replace("svamp:", "svamp/third:"), "no table 'third'; it has methods, second"),
         (PAGE.replace("svamp:", "other:"), "cannot be read"),
+        (PAGE.replace("<!-- end -->", ""), "'<!-- table svamp: method; accuracy -->' is no place for a table, or has"),
+        (PAGE.replace("<!-- end -->", "") + PAGE, "has no <!-- end --> before the next one"),
+        (PAGE.replace("svamp:", "svamp :"), "'<!-- table svamp : method; accuracy -->' is no place"),
     ],
 )
 def test_what_is_not_there_is_named_and_the_page_stays(
@@ -84,6 +88,28 @@ def test_what_is_not_there_is_named_and_the_page_stays(
     with pytest.raises(DataError, match=words):
         results.bring([comparison], tmp_path)
     assert (tmp_path / "results.md").read_text() == page
+    assert not (tmp_path / "results").exists()  # nor is anything kept that the page does not show
+
+
+def test_what_is_kept_is_that_of_the_last_time(results: ModuleType, comparison: Path, tmp_path: Path) -> None:
+    (tmp_path / "results.md").write_text(PAGE)
+    (comparison / "cost.json").write_text("[]")
+    results.bring([comparison], tmp_path)
+    kept = tmp_path / "results" / "svamp"
+    assert (kept / "cost.json").read_text() == "[]"
+    results.bring([kept], tmp_path)
+    assert (kept / "cost.json").is_file()
+    (comparison / "cost.json").unlink()
+    results.bring([comparison], tmp_path)
+    assert not (kept / "cost.json").exists()
+
+
+def test_two_of_one_name_are_refused(results: ModuleType, comparison: Path, tmp_path: Path) -> None:
+    (tmp_path / "results.md").write_text(PAGE)
+    other = shutil.copytree(comparison, tmp_path / "elsewhere" / "svamp")
+    with pytest.raises(DataError, match="have the same name"):
+        results.bring([comparison, other], tmp_path)
+    assert not (tmp_path / "results").exists()
 
 
 def test_a_comparison_that_is_not_finished_is_refused(results: ModuleType, comparison: Path, tmp_path: Path) -> None:

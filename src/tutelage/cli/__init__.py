@@ -139,7 +139,9 @@ def main() -> None:
         raise
 
 
-_STOPPED = "Stopped. What was finished is kept; `tutelage resume RUN` goes on from there."
+_STOPPED = (
+    "Stopped. What was finished is kept; `tutelage resume RUN` goes on from there; a comparison by the same command."
+)
 
 
 def _fail(message: str, code: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tutelage.comparisons.settings import ComparisonSettings
+from tutelage.comparisons.settings import ComparisonSettings, folder_name
 from tutelage.config import Recipe
 from tutelage.errors import WorkspaceError
 from tutelage.recipes import read_recipe
@@ -21,6 +21,7 @@ from tutelage.workspace import read_json, write_json, write_text
 
 _SHOWN = {"title", "table", "paper", "over"}
 """What decides nothing that is run."""
+_GROWN = ("rows", "columns")
 
 
 def begin(settings: ComparisonSettings, source: Path, folder: Path) -> None:
@@ -36,13 +37,15 @@ def begin(settings: ComparisonSettings, source: Path, folder: Path) -> None:
     if path.is_file():
         before = read_json(path)
         before["recipe"] = _with_defaults(before["recipe"])
+        for grown in _GROWN:  # an older version wrote their names as they stood in the file
+            before[grown] = {_key(name): one for name, one in before[grown].items()}
         changed = [".".join(key) for key in _differences(before, now) if not _may_change(key, before, now)]
         if changed:
             raise WorkspaceError(
                 f"{folder} holds another comparison: {', '.join(changed[:5])} {'was' if len(changed) == 1 else 'were'} "
                 "different when it began. Put the file back as it was, or name another folder with --out."
             )
-        for grown in ("rows", "columns"):
+        for grown in _GROWN:
             now[grown] = {**before[grown], **now[grown]}
     elif folder.exists() and any(folder.iterdir()):
         raise WorkspaceError(f"{folder} is in use already, and holds no comparison. Name another with --out.")
@@ -51,10 +54,10 @@ def begin(settings: ComparisonSettings, source: Path, folder: Path) -> None:
 
 
 def _decisive(settings: ComparisonSettings) -> dict[str, Any]:
-    """What decides what is run, as JSON has it; rows and columns by their names."""
+    """What decides what is run, as JSON has it; rows and columns by the names of their folders."""
     found: dict[str, Any] = json.loads(settings.model_dump_json(exclude={"recipe", "seeds", "reference", *_SHOWN}))
-    for grown in ("rows", "columns"):
-        found[grown] = {one.pop("name"): one for one in found[grown]}
+    for grown in _GROWN:
+        found[grown] = {_key(one.pop("name")): one for one in found[grown]}
         for one in found[grown].values():
             for shown in _SHOWN & one.keys():
                 del one[shown]
@@ -67,6 +70,14 @@ def _decisive(settings: ComparisonSettings) -> dict[str, Any]:
     }
 
 
+def _key(name: str) -> str:
+    """A row or a column is another one where its runs have another folder: a name that differs in signs has the same.
+
+    The only column of a comparison may have no name, and then no folder.
+    """
+    return folder_name(name) if name else ""
+
+
 def _with_defaults(recipe: Any) -> Any:
     """A recipe that was written before it had all of today's keys, with these at their defaults."""
     try:
@@ -77,7 +88,7 @@ def _with_defaults(recipe: Any) -> Any:
 
 def _may_change(key: tuple[str, ...], before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     first, *rest = key
-    if first in ("rows", "columns") and rest:
+    if first in _GROWN and rest:
         return rest[0] not in before[first] or rest[0] not in now[first]
     return first == "judge" and any(
         f"teacher.{'.'.join(rest)}" == one or one.startswith(f"teacher.{'.'.join(rest)}.") for one in CHANGEABLE

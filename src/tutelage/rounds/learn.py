@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from tutelage.config import Recipe
 from tutelage.distributed import world_size
-from tutelage.errors import DataError
+from tutelage.errors import DataError, WorkspaceError
 from tutelage.records import Correction
 from tutelage.rounds.cast import build_spending, build_teacher
 from tutelage.rounds.evaluate import evaluate
@@ -23,7 +23,7 @@ from tutelage.rounds.study import study
 from tutelage.rounds.summary import summarize
 from tutelage.rounds.tracking import check_trackers, tracked
 from tutelage.student.text.prompting import write_template
-from tutelage.workspace import PARTIAL, link_tree, read_json, remove, write_atomically, write_json
+from tutelage.workspace import KEYS, PARTIAL, link_tree, read_json, remove, write_atomically, write_json
 
 Result = TypeVar("Result")
 OnRound = Callable[[Run, int], None]
@@ -43,8 +43,21 @@ def learn(recipe: Recipe, folder: Path, on_round: OnRound | None = None) -> Run:
 
 
 def resume(folder: Path, overrides: Sequence[str] = (), on_round: OnRound | None = None) -> Run:
-    """Goes on with a run: stages that are done are skipped, the one that was cut short goes on inside."""
+    """Goes on with a run: stages that are done are skipped, the one that was cut short goes on inside.
+
+    Raises: WorkspaceError if a comparison plays it in another way than by lessons; as `learn`.
+    """
+    _check_method(folder)
     return _released_if_it_fails(open_run(folder, overrides), on_round)
+
+
+def _check_method(folder: Path) -> None:
+    path = folder / KEYS
+    if path.is_file() and (method := read_json(path)["method"]) != "distillation":
+        raise WorkspaceError(
+            f"{folder} is a run of a comparison, by the method {method!r}, and to resume it would give it tailored "
+            "lessons. The same call of `tutelage compare` goes on with it."
+        )
 
 
 def _released_if_it_fails(run: Run, on_round: OnRound | None) -> Run:

@@ -8,9 +8,11 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -19,17 +21,18 @@ from tests.comparisons.runs.played import Step, run_all
 from tests.comparisons.test_command import run
 from tests.comparisons.test_compare import LONG, taken
 from tests.openai_server import OpenAIServer
+from tutelage import locks, processes
 from tutelage.baselines import METHODS, Method
 from tutelage.comparisons.compare import compare
 from tutelage.comparisons.results import RunResult, TeacherUse
 from tutelage.comparisons.runs.crew import Crew, _Worker
 from tutelage.comparisons.runs.grid import Given, plan
-from tutelage.comparisons.runs.worker import inherited, variables_of
+from tutelage.comparisons.runs.worker import inherited, play_here, variables_of
 from tutelage.comparisons.settings import ComparisonSettings
-from tutelage.comparisons.shared.claims import claim_of, claimed
+from tutelage.comparisons.shared.claims import claim_of, claimed, claims_folder, drop_claims
 from tutelage.comparisons.shared.dependencies import Key
 from tutelage.comparisons.shared.taking import link_all
-from tutelage.errors import RecipeError
+from tutelage.errors import RecipeError, WorkspaceError
 from tutelage.recipes import read_recipe
 from tutelage.rounds.run import Run
 from tutelage.workspace import Workspace, read_json
@@ -128,6 +131,38 @@ def test_a_run_in_a_process_of_its_own(
     assert "Loading weights" not in lines  # the libraries' bars
 
 
+def test_ctrl_c_does_not_reach_a_process_that_is_starting() -> None:
+    """It hears of it from the crew; what it imports takes seconds, in which Ctrl-C would end it with a traceback."""
+    waits = 'import os, sys, time; os.write(1, b"!"); sys.stdin.read()'
+    with processes.deaf_to_ctrl_c():
+        child = subprocess.Popen([sys.executable, "-c", waits], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.read(1)
+    child.send_signal(signal.SIGINT)
+    child.communicate()
+    assert child.returncode == 0
+    with pytest.raises(KeyboardInterrupt), processes.deaf_to_ctrl_c():
+        os.kill(os.getpid(), signal.SIGINT)  # heard when it may be
+
+
+def test_an_error_is_told_though_the_disk_of_the_log_is_full(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_given: object) -> None:
+        raise WorkspaceError("No room.")
+
+    settings, _ = write([("plain", "untrained", [])])
+    monkeypatch.setattr("tutelage.comparisons.runs.worker.play", fails)
+    told, tell = multiprocessing.Pipe(duplex=False)
+    work = (tell, Path("/dev/full"), settings, plan(settings, tmp_path)[0], Given(), tmp_path, None)
+    worker = multiprocessing.get_context("fork").Process(target=play_here, args=work)
+    worker.start()
+    worker.join()
+    assert worker.exitcode == 2
+    assert told.poll()
+    assert str(told.recv()) == "No room."
+
+
 def test_how_many_at_a_time(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, path = write([("plain", "untrained", [])])
     with pytest.raises(RecipeError, match=r"--jobs 0: .* Take 1 or more"):
@@ -202,7 +237,7 @@ def test_a_gpu_for_each_run(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_claim_is_waited_for_until_its_process_dies(tmp_path: Path) -> None:
-    path = tmp_path / "claims" / "a-stage"
+    path = claims_folder(tmp_path) / "a-stage"
     there, here = os.pipe()
     child = os.fork()
     if child == 0:
@@ -217,12 +252,34 @@ def test_a_claim_is_waited_for_until_its_process_dies(tmp_path: Path) -> None:
         waited.append(child)
         os.kill(child, signal.SIGKILL)
 
+    drop_claims(tmp_path)  # as another command does that has finished in the same folder
     with claimed(path, on_wait):
         pass
     with claimed(path, on_wait):
         pass
     assert waited == [child]
     os.waitpid(child, 0)
+    drop_claims(tmp_path)
+    assert not claims_folder(tmp_path).exists()
+
+
+def test_a_claim_that_was_dropped_while_it_was_waited_for_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else two would hold what has the same name."""
+    path = claims_folder(tmp_path) / "a-stage"
+    take = locks.take
+    dropped: list[Path] = []
+
+    def drops_before(file: IO[str]) -> bool:
+        if not dropped:
+            dropped.append(path)
+            shutil.rmtree(path.parent)
+        return take(file)
+
+    monkeypatch.setattr(locks, "take", drops_before)
+    with claimed(path, lambda: None), path.open() as file:
+        assert not take(file)
 
 
 def test_a_paid_teacher_is_asked_by_one_run_at_a_time(recipe: Path, tmp_path: Path) -> None:

@@ -117,6 +117,19 @@ def test_the_share_of_the_gap_that_a_row_closes_stands_beside_the_papers(
     assert 40 < interval[0] < 100 * 11 / 16 < interval[1] < 100
     assert [row[papers].value for row in made.rows] == [None, None, 50.0]
     assert any("Fieller" in note for note in made.notes)
+    for seed in (1, 2):  # of two teachers the first, here and in the paper's column
+        right["Larger", seed] = {**large, "16": True, "17": True}
+    theirs["Larger"] = 90.0
+    paper = Paper({"table_1": {"rows": [{"method": name, "accuracy": {"svamp": one}} for name, one in theirs.items()]}})
+    two = table([*rows, ("Larger", "teacher", [])])
+    assert [two.rows[2][place].value for place in (ours, papers)] == [
+        made.rows[2][place].value for place in (ours, papers)
+    ]
+    assert any("100 % for 'Large'" in note for note in two.notes)
+    right["Large", 1] = right["Large", 2] = None  # a teacher that replays recordings has no answers of its own
+    silent = table(rows)
+    assert not any("gap" in text for text in (*silent.columns, *silent.notes))
+    right["Large", 1] = right["Large", 2] = large
     right["Student", 2] = None  # a seed without answers
     assert [row[ours].value for row in table(rows).rows] == [None] * 3
     assert not any("gap" in name for name in table(rows[1:]).columns)

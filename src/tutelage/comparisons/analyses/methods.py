@@ -68,6 +68,12 @@ def _untrained(rows: Rows) -> Sequence[RunResult] | None:
     return next((results for results in reversed(rows) if results[0].method == "untrained"), None)
 
 
+def _teacher(rows: Rows) -> int | None:
+    """The place of the first row that is a teacher with answers of its own."""
+    places = (place for place, results in enumerate(rows) if results[0].method == TEACHER and _by_question(results))
+    return next(places, None)
+
+
 def _over_the_untrained(rows: Rows) -> list[Effect | None]:
     """Over the last row of an untrained student; without one, over the row's own student before its first round."""
     untrained = _untrained(rows)
@@ -84,7 +90,8 @@ _GAP = "share of the gap closed"
 
 def _gaps(rows: Rows) -> dict[str, list[Cell]]:
     """How much of the way to the teacher each trained student has come; no column where no row is the teacher."""
-    teacher = next((_by_question(results) for results in rows if results[0].method == TEACHER), None)
+    place = _teacher(rows)
+    teacher = None if place is None else _by_question(rows[place])
     if teacher is None:
         return {}
     untrained = _untrained(rows)
@@ -116,7 +123,8 @@ def _papers_gaps(rows: Rows, accuracies: Sequence[float | None]) -> list[Cell]:
     """The same shares by the paper's accuracies, which stand beside our rows."""
     methods = [results[0].method for results in rows]
     named = dict(zip(methods, accuracies, strict=True))  # of several untrained rows the last, as for ours
-    untrained, teacher = named.get("untrained"), named.get(TEACHER)
+    untrained, place = named.get("untrained"), _teacher(rows)
+    teacher = None if place is None else accuracies[place]
     shares = [
         share_of_gap(untrained, reached, teacher) if METHODS[method].trains else None
         for method, reached in zip(methods, accuracies, strict=True)
@@ -169,10 +177,11 @@ def _notes(settings: ComparisonSettings, rows: Rows) -> list[str]:
         _FAIR[settings.fair].format("" if reference is None else reference.name),
     ]
     notes.append("The untrained is the last row of one, or else a row's own student before its first round.")
-    if any(results[0].method == TEACHER for results in rows):
+    if (place := _teacher(rows)) is not None:
+        name = settings.rows[place].name
         notes.append(
-            "The share of the gap closed is 0 % for the untrained student and 100 % for the teacher, with Fieller's "
-            "95 % interval over the questions."
+            f"The share of the gap closed is 0 % for the untrained student and 100 % for {name!r}, with Fieller's 95 % "
+            "interval over the questions."
         )
     notes.append(
         "Requests, replies, tokens, price and seconds are those that a row would have taken alone, but for tokens and "

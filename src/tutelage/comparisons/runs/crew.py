@@ -125,7 +125,7 @@ class Crew:
         self._running.append(worker)
         self._note("begin", job)
         recipe = recipe_of(self.settings, job, self.given, self.folder, reference)
-        with inherited(variables_of(place, self.count, recipe)):
+        with inherited(variables_of(place, self.count, recipe)), processes.deaf_to_ctrl_c():
             worker.process.start()
         tell.close()  # the worker's alone now, so that its end is seen
         say(f"{self.settings.title}: {job.name} has begun")
@@ -157,18 +157,18 @@ class Crew:
             "What was finished is kept, and the same command goes on."
         )
 
-    def _stop(self) -> None:
+    def _stop(self, told: bool = False) -> None:
         """Ends all as Ctrl-C ends a run, which may wait for replies that are paid; another Ctrl-C hurries them."""
         try:
             alive = [worker.process for worker in self._running if worker.process.is_alive()]
-            if alive:
-                say("Stopping; what is finished is kept.")
+            if alive and not told:
+                say("Stopping; what is finished is kept. Paid replies under way are waited for; Ctrl-C again does not.")
             for process in alive:
                 process.terminate()
             for process in alive:
                 process.join()
         except KeyboardInterrupt:
-            self._stop()
+            self._stop(told=True)
 
     def _note(self, event: str, job: Job) -> None:
         Workspace(self.folder).note(event, row=job.row.name, column=job.column.name, seed=job.seed)

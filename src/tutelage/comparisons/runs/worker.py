@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -83,8 +85,8 @@ def play_here(
         say(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {job.name}")
         play(settings, job, given, folder, reference)
     except TutelageError as error:
-        say(f"Error: {error}")
         tell.send(error)
+        say(f"Error: {error}")
         sys.exit(2)
     except KeyboardInterrupt:
         say("Stopped.")
@@ -95,7 +97,17 @@ def _write_to(log: Path) -> None:
     """Has all that this process and its libraries print appended to a file."""
     with disk_errors(log):
         log.parent.mkdir(parents=True, exist_ok=True)
-        file = log.open("a", encoding="utf-8", buffering=1)
+        file = io.TextIOWrapper(io.BufferedWriter(_Log(log, "a")), encoding="utf-8", line_buffering=True)
     os.dup2(file.fileno(), 1)
     os.dup2(file.fileno(), 2)
     sys.stdout = sys.stderr = file
+
+
+class _Log(io.FileIO):
+    """A disk that is full costs what the run would have said, and not the run, nor the error that tells of the disk."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return len(data)

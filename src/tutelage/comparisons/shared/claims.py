@@ -11,8 +11,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 from tutelage import locks
 from tutelage.baselines import Method
@@ -20,7 +22,7 @@ from tutelage.comparisons.shared.dependencies import Key
 from tutelage.config import OpenAITeacherSettings
 from tutelage.rounds.run import Run
 from tutelage.teacher.openai.client import identity
-from tutelage.workspace import disk_errors, remove
+from tutelage.workspace import disk_errors
 
 
 def claims_folder(comparison: Path) -> Path:
@@ -47,16 +49,30 @@ def claim_of(run: Run, method: Method, key: Key, value: str) -> str:
 def claimed(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
     """Holds a claim in here. on_wait: called first if another process has it, which may be for hours."""
     with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("w")
+        file = _taken(path, on_wait)
     with file:
-        with disk_errors(path):
-            if not locks.take(file):
-                on_wait()
-                locks.wait_for(file)
         yield
 
 
+def _taken(path: Path, on_wait: Callable[[], None]) -> IO[str]:
+    """A claim's file with its lock; anew if another command's `drop_claims` deleted it before it was locked."""
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            file = path.open("w")
+            if not locks.take(file):
+                on_wait()
+                locks.wait_for(file)
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+
+
 def drop_claims(comparison: Path) -> None:
-    """Deletes the claims of a comparison whose runs are all finished, when nobody can hold one."""
-    remove(claims_folder(comparison))
+    """Deletes a comparison's claims, but for those that are held: by another command that plays runs of its folder."""
+    folder = claims_folder(comparison)
+    for path in folder.glob("*"):
+        with contextlib.suppress(OSError), path.open("r+") as file:
+            if locks.take(file):
+                path.unlink()
+    with contextlib.suppress(OSError):  # there is none, or one is held
+        folder.rmdir()
