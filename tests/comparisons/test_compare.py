@@ -242,6 +242,16 @@ def test_a_first_teacher_without_its_files_is_refused_before_anything_runs(write
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("left", ["{}", "[]", '{"rows": [], "columns": [], "recipe": {}}'])
+def test_a_damaged_comparison_is_one_clear_error(write: Write, tmp_path: Path, left: str) -> None:
+    settings, path = write([("a", "untrained", [])])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "comparison.json").write_text(left)
+    with pytest.raises(WorkspaceError, match="damaged, or an earlier version wrote it"):
+        compare(settings, path, tmp_path / "out")
+    assert (tmp_path / "out" / "comparison.json").read_text() == left
+
+
 def test_a_folder_that_holds_something_else_is_left_alone(write: Write, tmp_path: Path) -> None:
     settings, path = write([("a", "untrained", [])])
     (tmp_path / "out").mkdir()

@@ -36,6 +36,13 @@ def begin(settings: ComparisonSettings, source: Path, folder: Path) -> None:
     now = _decisive(settings)
     if path.is_file():
         before = read_json(path)
+        if not (
+            isinstance(before, dict) and "recipe" in before and all(type(before.get(one)) is dict for one in _GROWN)
+        ):
+            raise WorkspaceError(
+                f"{path} is damaged, or an earlier version wrote it. Name another folder with --out; put beside this "
+                "one, it takes over the runs that are finished here."
+            )
         before["recipe"] = _with_defaults(before["recipe"])
         for grown in _GROWN:  # an older version wrote their names as they stood in the file
             before[grown] = {_key(name): one for name, one in before[grown].items()}
