@@ -147,6 +147,15 @@ def test_another_kind_of_teacher_leaves_the_old_ones_keys(recipe: Path) -> None:
     assert (read.teacher.kind, read.teacher.replies) == ("openai", 3)
 
 
+def test_another_kind_of_first_teacher_leaves_the_old_ones_keys(recipe: Path) -> None:
+    recipe.write_text(SMALL + '[first_teacher]\nkind = "recorded"\nfiles = ["a.jsonl"]\nreplies = 3\n')
+    read = read_recipe(recipe, ["first_teacher.kind=tutor"])
+    assert read.first_teacher is not None
+    assert (read.first_teacher.kind, read.first_teacher.replies) == ("tutor", 3)
+    quoted = read_recipe(recipe, ['first_teacher.kind="tutor"'])  # as TOML has it
+    assert quoted == read
+
+
 def test_paths_are_written_out_in_full(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.jsonl").write_text("")

@@ -47,8 +47,8 @@ def read_recipe(path: Path, overrides: Iterable[str] = (), extra: Mapping[str, A
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise RecipeError(f"The override {override!r} is not of the form key=value, such as study.epochs=3.")
-        if key == "teacher.kind":
-            _keep_common_teacher_keys(table, text)
+        if key in ("teacher.kind", "first_teacher.kind"):
+            _keep_common_teacher_keys(table, key.partition(".")[0], _value(text))
         _set(table, key, _value(text))
     for key, value in (extra or {}).items():
         _set(table, key, value)
@@ -128,11 +128,11 @@ def dotted(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, An
             yield f"{before}{key}", value
 
 
-def _keep_common_teacher_keys(table: dict[str, Any], kind: str) -> None:
-    """Another kind of teacher takes over what it has in common with the recipe's, and none of its own keys."""
-    teacher = table.get("teacher")
-    if isinstance(teacher, dict) and teacher.get("kind") != kind and kind in _TEACHERS:
-        table["teacher"] = {key: value for key, value in teacher.items() if key in _TEACHERS[kind].model_fields}
+def _keep_common_teacher_keys(table: dict[str, Any], section: str, kind: object) -> None:
+    """Another kind of teacher takes over what it has in common with the section's, and none of its own keys."""
+    teacher = table.get(section)
+    if isinstance(teacher, dict) and teacher.get("kind") != kind and isinstance(kind, str) and kind in _TEACHERS:
+        table[section] = {key: value for key, value in teacher.items() if key in _TEACHERS[kind].model_fields}
 
 
 def _set(table: dict[str, Any], dotted: str, value: Any) -> None:
