@@ -74,6 +74,11 @@ def test_a_teacher_is_read_by_its_kind(recipe: Path) -> None:
         ("exam.temperature=-1", ["exam.temperature", "-1"]),
         ("rounds.data=some", ["rounds.data", "this round", "'some'"]),
         ("teacher.kind=oracle", ["teacher", "openai", "oracle"]),
+        (
+            "first_teacher.kind=openai",
+            ["first_teacher.kind: it takes 'local', 'recorded', 'tutor'; the value is 'openai'"],
+        ),
+        ("first_teacher.name=a", ["first_teacher.kind: is missing; it takes 'local', 'recorded', 'tutor'"]),
         ("task.name=own", ["task.file"]),
         ("task.file=a.jsonl", ["task.file", "own"]),
         ("study.epochs", ["key=value"]),

@@ -179,10 +179,21 @@ def _explain(detail: Any, model: type[BaseModel]) -> str:
         return f"{key}: there is no such key; {hint}"
     if detail["type"] == "missing":
         return f"{key}: is missing; add it to the recipe or give {key}=VALUE on the command line."
+    if detail["type"].startswith("union_tag"):  # of a teacher, by its kind
+        takes = "it takes " + ", ".join(f"{kind!r}" for kind in _kinds(key, model))
+        tag = detail["ctx"].get("tag")
+        return f"{key}.kind: " + (f"is missing; {takes}." if tag is None else f"{takes}; the value is {tag!r}.")
     message = detail["msg"].removeprefix("Value error, ")
     if key.endswith("api_key_env"):  # not shown: it may be the key itself, put in the wrong place
         return f"{key}: takes the name of an environment variable, such as OPENAI_API_KEY, never the key itself."
     return f"{key}: {message[0].lower()}{message[1:]}" + ("" if isinstance(seen, dict) else f"; the value is {seen!r}.")
+
+
+def _kinds(section: str, model: type[BaseModel]) -> list[str]:
+    """The kinds of teachers that a section may have."""
+    written = model.model_json_schema()["properties"][section]
+    (choice,) = [one for one in (written, *written.get("anyOf", ())) if "discriminator" in one]
+    return list(choice["discriminator"]["mapping"])
 
 
 def _keys(location: tuple[Any, ...], model: type[BaseModel]) -> list[str]:

@@ -30,6 +30,8 @@ from tutelage.teacher.protocol import FreeTeacher, PaidTeacher
 from tutelage.teacher.recorded import RecordedTeacher
 from tutelage.teacher.tutor.tutor import OfflineTutor
 
+TeacherSection = Literal["teacher", "first_teacher"]
+
 
 def build_teacher(recipe: Recipe) -> FreeTeacher | PaidTeacher:
     """The teacher that a recipe names; nothing is asked or loaded yet.
@@ -42,7 +44,7 @@ def build_teacher(recipe: Recipe) -> FreeTeacher | PaidTeacher:
     if isinstance(settings, LocalTeacherSettings):
         return LocalTeacher(settings, _generator(settings), recipe.seed)
     if isinstance(settings, RecordedTeacherSettings):
-        section = "first_teacher" if settings is recipe.first_teacher else "teacher"
+        section: TeacherSection = "first_teacher" if settings is recipe.first_teacher else "teacher"
         files = find_files(settings.files, recipe.task.data, section)
         return RecordedTeacher(settings.model_copy(update={"files": files}), recipe.seed)
     return OfflineTutor()
@@ -61,9 +63,7 @@ def build_spending(recipe: Recipe, whose: Whose = "teacher") -> Spending:
     return Spending(settings.budget, prices, settings.cache, whose)
 
 
-def find_files(
-    patterns: Sequence[Path], data: Path | None, section: Literal["teacher", "first_teacher"] = "teacher"
-) -> tuple[Path, ...]:
+def find_files(patterns: Sequence[Path], data: Path | None, section: TeacherSection = "teacher") -> tuple[Path, ...]:
     """The files that names or patterns stand for, each looked up in the working folder, then in `data`.
 
     section: of the recipe, named in errors.
