@@ -41,6 +41,12 @@ def test_sums_are_exact_and_what_is_unknown_is_not_nothing() -> None:
     assert teacher_cost([replace(NOTHING, requests=3, without_usage=3)]) == TeacherCost(3, None, "0", 0, "0")
 
 
+def test_a_round_whose_teacher_is_on_this_machine_leaves_no_cost_unknown() -> None:
+    recorded = replace(NOTHING, requests=3, without_usage=3)
+    assert teacher_cost([recorded, paid(2, 5, "0.2")]) == TeacherCost(5, 10, "0.2", 0, "0")
+    assert teacher_cost([recorded, paid(2, 5, "0.2", unknown=1)]).unknown == 1
+
+
 def test_only_a_gain_beyond_chance_has_a_price() -> None:
     teacher = teacher_cost([paid(3, 500, "0.4")])
     found = cost(teacher, TIME, mcnemar(outcomes(0), outcomes(20)))  # 50 points

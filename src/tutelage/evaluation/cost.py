@@ -76,7 +76,8 @@ def teacher_cost(totals: Iterable[Totals]) -> TeacherCost:
         requests=sum(one.requests for one in asked),
         tokens=sum(counts) if counts or not asked else None,
         money=str(sum(money, Decimal(0))) if money or free else None,
-        unknown=0 if free else sum(max(one.without_usage, one.cost_unknown) for one in asked),
+        # A first teacher on this machine costs nothing, whatever the later rounds' does.
+        unknown=sum(max(one.without_usage, one.cost_unknown) for one in asked if not is_free([one])),
         maybe_money=str(sum((one.maybe_cost for one in asked), Decimal(0))),
         from_cache=sum(one.from_cache for one in asked),
     )
