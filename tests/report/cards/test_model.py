@@ -185,6 +185,7 @@ def test_a_card_names_the_teachers_of_the_rounds_that_its_student_studied(
     for kind, (told, terms) in words.items():
         assert (told in card, terms in card) == (kind in taught, kind in taught), kind
     assert ("Later rounds:" in card) == (len(taught) == 2)
+    assert "Another teacher wrote round 1's rationales" in card  # the other one's were recorded
 
 
 def test_a_student_that_learned_answers_is_asked_for_them_as_it_was_in_its_test(
