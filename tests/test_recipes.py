@@ -74,6 +74,11 @@ def test_a_teacher_is_read_by_its_kind(recipe: Path) -> None:
         ("exam.temperature=-1", ["exam.temperature", "-1"]),
         ("rounds.data=some", ["rounds.data", "this round", "'some'"]),
         ("teacher.kind=oracle", ["teacher", "openai", "oracle"]),
+        (
+            "first_teacher.kind=openai",
+            ["first_teacher.kind: it takes 'local', 'recorded', 'tutor'; the value is 'openai'"],
+        ),
+        ("first_teacher.name=a", ["first_teacher.kind: is missing; it takes 'local', 'recorded', 'tutor'"]),
         ("task.name=own", ["task.file"]),
         ("task.file=a.jsonl", ["task.file", "own"]),
         ("study.epochs", ["key=value"]),
@@ -145,6 +150,15 @@ def test_another_kind_of_teacher_leaves_the_old_ones_keys(recipe: Path) -> None:
     recipe.write_text(SMALL + 'files = ["a.jsonl"]\nreplies = 3\n')
     read = read_recipe(recipe, ["teacher.kind=openai", "teacher.model=m"])
     assert (read.teacher.kind, read.teacher.replies) == ("openai", 3)
+
+
+def test_another_kind_of_first_teacher_leaves_the_old_ones_keys(recipe: Path) -> None:
+    recipe.write_text(SMALL + '[first_teacher]\nkind = "recorded"\nfiles = ["a.jsonl"]\nreplies = 3\n')
+    read = read_recipe(recipe, ["first_teacher.kind=tutor"])
+    assert read.first_teacher is not None
+    assert (read.first_teacher.kind, read.first_teacher.replies) == ("tutor", 3)
+    quoted = read_recipe(recipe, ['first_teacher.kind="tutor"'])  # as TOML has it
+    assert quoted == read
 
 
 def test_paths_are_written_out_in_full(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,8 +47,8 @@ def read_recipe(path: Path, overrides: Iterable[str] = (), extra: Mapping[str, A
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise RecipeError(f"The override {override!r} is not of the form key=value, such as study.epochs=3.")
-        if key == "teacher.kind":
-            _keep_common_teacher_keys(table, text)
+        if key in ("teacher.kind", "first_teacher.kind"):
+            _keep_common_teacher_keys(table, key.partition(".")[0], _value(text))
         _set(table, key, _value(text))
     for key, value in (extra or {}).items():
         _set(table, key, value)
@@ -128,11 +128,11 @@ def dotted(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, An
             yield f"{before}{key}", value
 
 
-def _keep_common_teacher_keys(table: dict[str, Any], kind: str) -> None:
-    """Another kind of teacher takes over what it has in common with the recipe's, and none of its own keys."""
-    teacher = table.get("teacher")
-    if isinstance(teacher, dict) and teacher.get("kind") != kind and kind in _TEACHERS:
-        table["teacher"] = {key: value for key, value in teacher.items() if key in _TEACHERS[kind].model_fields}
+def _keep_common_teacher_keys(table: dict[str, Any], section: str, kind: object) -> None:
+    """Another kind of teacher takes over what it has in common with the section's, and none of its own keys."""
+    teacher = table.get(section)
+    if isinstance(teacher, dict) and teacher.get("kind") != kind and isinstance(kind, str) and kind in _TEACHERS:
+        table[section] = {key: value for key, value in teacher.items() if key in _TEACHERS[kind].model_fields}
 
 
 def _set(table: dict[str, Any], dotted: str, value: Any) -> None:
@@ -179,10 +179,21 @@ def _explain(detail: Any, model: type[BaseModel]) -> str:
         return f"{key}: there is no such key; {hint}"
     if detail["type"] == "missing":
         return f"{key}: is missing; add it to the recipe or give {key}=VALUE on the command line."
+    if detail["type"].startswith("union_tag"):  # of a teacher, by its kind
+        takes = "it takes " + ", ".join(f"{kind!r}" for kind in _kinds(key, model))
+        tag = detail["ctx"].get("tag")
+        return f"{key}.kind: " + (f"is missing; {takes}." if tag is None else f"{takes}; the value is {tag!r}.")
     message = detail["msg"].removeprefix("Value error, ")
     if key.endswith("api_key_env"):  # not shown: it may be the key itself, put in the wrong place
         return f"{key}: takes the name of an environment variable, such as OPENAI_API_KEY, never the key itself."
     return f"{key}: {message[0].lower()}{message[1:]}" + ("" if isinstance(seen, dict) else f"; the value is {seen!r}.")
+
+
+def _kinds(section: str, model: type[BaseModel]) -> list[str]:
+    """The kinds of teachers that a section may have."""
+    written = model.model_json_schema()["properties"][section]
+    (choice,) = [one for one in (written, *written.get("anyOf", ())) if "discriminator" in one]
+    return list(choice["discriminator"]["mapping"])
 
 
 def _keys(location: tuple[Any, ...], model: type[BaseModel]) -> list[str]:

@@ -237,7 +237,7 @@ def test_a_row_that_its_method_cannot_do_is_refused_before_anything_runs(
 def test_a_first_teacher_without_its_files_is_refused_before_anything_runs(write: Write, tmp_path: Path) -> None:
     first = ["first_teacher.kind=recorded", "first_teacher.files=['none.jsonl']"]
     settings, path = write([("a", "untrained", []), ("b", "distillation", first)])
-    with pytest.raises(DataError, match=r"No file fits teacher\.files = 'none\.jsonl'"):
+    with pytest.raises(DataError, match=r"No file fits first_teacher\.files = 'none\.jsonl'"):
         compare(settings, path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -41,6 +41,12 @@ def test_sums_are_exact_and_what_is_unknown_is_not_nothing() -> None:
     assert teacher_cost([replace(NOTHING, requests=3, without_usage=3)]) == TeacherCost(3, None, "0", 0, "0")
 
 
+def test_a_round_whose_teacher_is_on_this_machine_leaves_no_cost_unknown() -> None:
+    recorded = replace(NOTHING, requests=3, without_usage=3)
+    assert teacher_cost([recorded, paid(2, 5, "0.2")]) == TeacherCost(5, 10, "0.2", 0, "0")
+    assert teacher_cost([recorded, paid(2, 5, "0.2", unknown=1)]).unknown == 1
+
+
 def test_only_a_gain_beyond_chance_has_a_price() -> None:
     teacher = teacher_cost([paid(3, 500, "0.4")])
     found = cost(teacher, TIME, mcnemar(outcomes(0), outcomes(20)))  # 50 points
@@ -76,7 +82,7 @@ def test_seconds_are_those_of_all_processes_and_of_no_waiting() -> None:
         {"event": "begin", "round": 0, "stage": "evaluation"},
         {"event": "end", "round": 0, "stage": "evaluation", "seconds": 1.0},
     ]
-    times = device_times(journal, ("feedback",), devices=2)
+    times = device_times(journal, lambda number: ("feedback",) if number == 1 else (), devices=2)
     assert list(times) == [0, 1, 2]
     assert times[2] == DeviceTime({"exam": 3.0}, 6.0, 1)
     assert times[1] == DeviceTime({"feedback": 100.0, "study": 7.5}, 15.0, 1)

@@ -9,7 +9,7 @@ import pytest
 from tests.rounds.finished import begun_run, write_evaluation
 from tests.teacher.asking import LEGS, ScriptedTeacher, request
 from tutelage.errors import WorkspaceError
-from tutelage.rounds.costs import run_cost
+from tutelage.rounds.costs import run_cost, spent
 from tutelage.rounds.learn import timed
 from tutelage.teacher.asking import ask
 from tutelage.teacher.books.ledger import Ledger
@@ -40,3 +40,15 @@ def test_each_round_is_held_against_the_one_before_and_the_run_against_its_begin
     assert found.whole.tokens_per_point == pytest.approx(20 / 87.5)  # the round that brought nothing was paid, too
     assert found.whole.teacher.money == "0"
     assert set(found.whole.time.stages) == {"evaluation"}
+
+
+@pytest.mark.parametrize("first", ["local", None])
+def test_feedback_of_a_teacher_on_this_machine_is_the_devices_time_in_its_round(
+    recipe: Path, tmp_path: Path, first: str | None
+) -> None:
+    teachers = ["teacher.kind=openai", "teacher.model=m"]
+    teachers += [] if first is None else [f"first_teacher.kind={first}", "first_teacher.model=m"]
+    run = begun_run(recipe, tmp_path, 0, *teachers)
+    for number in (1, 2):
+        run.workspace.note("end", round=number, stage="feedback", seconds=100.0)
+    assert spent(run).time.device == (100 if first else 0)

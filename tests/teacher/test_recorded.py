@@ -54,6 +54,19 @@ def test_rounds_in_a_row_share_replies_only_where_there_are_too_few(
         assert len(set(texts) & set(following)) == max(0, 2 * len(texts) - pool)
 
 
+@pytest.mark.parametrize("sizes", [(8, 4), (4, 8), (8, 8), (4, 4)])
+def test_a_question_that_is_hard_in_one_round_alone_gets_other_replies_in_the_next(
+    tmp_path: Path, sizes: tuple[int, int]
+) -> None:
+    settings = RecordedTeacherSettings(kind="recorded", hard_replies=8)
+    for pool in (8, 16, 30):
+        file = write(tmp_path / "pool.jsonl", [row(1, number) for number in range(pool)])
+        teacher = RecordedTeacher(settings.model_copy(update={"files": (file,)}), 0)
+        rounds = [reply_to(teacher, request(numbered(1), size, number)).texts for number, size in enumerate(sizes, 1)]
+        assert [len(set(texts)) for texts in rounds] == list(sizes)
+        assert len(set(rounds[0]) & set(rounds[1])) == max(0, sum(sizes) - pool)
+
+
 def test_the_answer_can_be_read_and_none_is_made_up(tmp_path: Path) -> None:
     rows = [
         {"question": LEGS.text, "rationale": " 12 + 4 is 16. ", "answer": "16"},

@@ -55,4 +55,4 @@ def _without_exam(run: Run) -> Run:
     """The same run, where no exam tells which questions are hard: the teacher is asked alike about all of them."""
     recipe = run.recipe.for_round(1)
     teacher = recipe.teacher.model_copy(update={"hard_replies": None})
-    return replace(run, recipe=recipe.model_copy(update={"teacher": teacher}))
+    return replace(run, recipe=recipe.model_copy(update={"teacher": teacher, "first_teacher": None}))

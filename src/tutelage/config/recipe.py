@@ -71,10 +71,10 @@ class Recipe(Section):
         return tuple(dict.fromkeys([self.report_to] if isinstance(self.report_to, str) else self.report_to))
 
     def for_round(self, number: int) -> Recipe:
-        """The recipe with the teacher of a round as its teacher."""
+        """The recipe with the teacher of a round as its teacher, which then is the very `first_teacher`."""
         if self.first_teacher is None or number != 1:
             return self
-        return self.model_copy(update={"teacher": self.first_teacher, "first_teacher": None})
+        return self.model_copy(update={"teacher": self.first_teacher})
 
     @model_validator(mode="after")
     def _check_own_task(self) -> Recipe:

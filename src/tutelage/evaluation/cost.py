@@ -6,7 +6,7 @@ Only a gain that the data supports has a price: where the exact McNemar test fin
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -76,16 +76,19 @@ def teacher_cost(totals: Iterable[Totals]) -> TeacherCost:
         requests=sum(one.requests for one in asked),
         tokens=sum(counts) if counts or not asked else None,
         money=str(sum(money, Decimal(0))) if money or free else None,
-        unknown=0 if free else sum(max(one.without_usage, one.cost_unknown) for one in asked),
+        # A first teacher on this machine costs nothing, whatever the later rounds' does.
+        unknown=sum(max(one.without_usage, one.cost_unknown) for one in asked if not is_free([one])),
         maybe_money=str(sum((one.maybe_cost for one in asked), Decimal(0))),
         from_cache=sum(one.from_cache for one in asked),
     )
 
 
 def device_times(
-    journal: Iterable[Mapping[str, Any]], waiting: Collection[str] = (), devices: int = 1
+    journal: Iterable[Mapping[str, Any]],
+    waiting: Callable[[int], Collection[str]] = lambda _number: (),
+    devices: int = 1,
 ) -> dict[int, DeviceTime]:
-    """Each round's seconds. journal: its events. waiting: stages in which the device has nothing to do."""
+    """Each round's seconds. journal: its events. waiting: a round's stages in which the device has nothing to do."""
     seconds: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     begun: set[tuple[int, str]] = set()
     interrupted: Counter[int] = Counter()
@@ -103,7 +106,7 @@ def device_times(
     return {
         number: DeviceTime(
             {stage: round(time, 3) for stage, time in seconds[number].items()},
-            round(devices * sum(time for stage, time in seconds[number].items() if stage not in waiting), 3),
+            round(devices * sum(time for stage, time in seconds[number].items() if stage not in waiting(number)), 3),
             interrupted[number],
         )
         for number in sorted({*seconds, *interrupted})

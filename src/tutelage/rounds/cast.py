@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from tutelage.config import (
     LocalTeacherSettings,
@@ -29,6 +30,8 @@ from tutelage.teacher.protocol import FreeTeacher, PaidTeacher
 from tutelage.teacher.recorded import RecordedTeacher
 from tutelage.teacher.tutor.tutor import OfflineTutor
 
+TeacherSection = Literal["teacher", "first_teacher"]
+
 
 def build_teacher(recipe: Recipe) -> FreeTeacher | PaidTeacher:
     """The teacher that a recipe names; nothing is asked or loaded yet.
@@ -41,7 +44,8 @@ def build_teacher(recipe: Recipe) -> FreeTeacher | PaidTeacher:
     if isinstance(settings, LocalTeacherSettings):
         return LocalTeacher(settings, _generator(settings), recipe.seed)
     if isinstance(settings, RecordedTeacherSettings):
-        files = find_files(settings.files, recipe.task.data)
+        section: TeacherSection = "first_teacher" if settings is recipe.first_teacher else "teacher"
+        files = find_files(settings.files, recipe.task.data, section)
         return RecordedTeacher(settings.model_copy(update={"files": files}), recipe.seed)
     return OfflineTutor()
 
@@ -59,9 +63,10 @@ def build_spending(recipe: Recipe, whose: Whose = "teacher") -> Spending:
     return Spending(settings.budget, prices, settings.cache, whose)
 
 
-def find_files(patterns: Sequence[Path], data: Path | None) -> tuple[Path, ...]:
+def find_files(patterns: Sequence[Path], data: Path | None, section: TeacherSection = "teacher") -> tuple[Path, ...]:
     """The files that names or patterns stand for, each looked up in the working folder, then in `data`.
 
+    section: of the recipe, named in errors.
     Raises: DataError naming a pattern that no file fits, and where it was looked for.
     """
     found: list[Path] = []
@@ -70,9 +75,13 @@ def find_files(patterns: Sequence[Path], data: Path | None) -> tuple[Path, ...]:
         matches = next((hits for place in places if (hits := _matches(place, pattern))), None)
         if matches is None:
             where = " nor in ".join(str(place.resolve()) for place in places)
+            others = {
+                "teacher": "take another teacher: teacher.kind=openai teacher.model=MODEL",
+                "first_teacher": "leave out [first_teacher]: then the teacher writes round 1's rationales, too",
+            }
             raise DataError(
-                f"No file fits teacher.files = {str(pattern)!r} in {where}. Name recorded replies of your own, "
-                "or take another teacher: teacher.kind=openai teacher.model=MODEL."
+                f"No file fits {section}.files = {str(pattern)!r} in {where}. Name recorded replies of your own, "
+                f"or {others[section]}."
             )
         found += matches
     return tuple(found)

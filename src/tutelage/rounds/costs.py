@@ -47,7 +47,7 @@ class Spent:
 def spent(run: Run) -> Spent:
     """Of a run that may still be under way. Raises: WorkspaceError if its folder is damaged."""
     device, devices = _devices(run)
-    times = device_times(_journal(run), _waiting(run), devices)
+    times = device_times(_journal(run), lambda number: _waiting(run, number), devices)
     return Spent(device, devices, teacher_cost(_asked(run).values()), whole_time(times.values()))
 
 
@@ -62,7 +62,7 @@ def run_cost(run: Run) -> RunCost:
         )
     outcome = read_json(run.workspace.outcome)
     device, devices = _devices(run)
-    times = device_times(_journal(run), _waiting(run), devices)
+    times = device_times(_journal(run), lambda number: _waiting(run, number), devices)
     asked = _asked(run)
     rounds = {}
     for number in range(outcome["last_round"] + 1):
@@ -80,9 +80,9 @@ def _asked(run: Run) -> Mapping[int, Totals]:
         return totals(ledger)
 
 
-def _waiting(run: Run) -> tuple[str, ...]:
-    """Stages in which the device has nothing to do."""
-    return ("feedback",) if isinstance(run.recipe.teacher, OpenAITeacherSettings) else ()
+def _waiting(run: Run, number: int) -> tuple[str, ...]:
+    """A round's stages in which the device has nothing to do."""
+    return ("feedback",) if isinstance(run.recipe.for_round(number).teacher, OpenAITeacherSettings) else ()
 
 
 def _journal(run: Run) -> list[dict[str, Any]]:

@@ -70,8 +70,15 @@ class RecordedTeacher:
         texts = self._recorded(request.question)
         # A hash instead of a generator's state: the order of one question hangs on nothing else.
         texts.sort(key=lambda text: hashlib.sha256(f"{self._seed}\0{request.question.id}\0{text}".encode()).digest())
-        start = (request.round - 1) * request.replies
+        start = (request.round - 1) * self._stride(request, len(texts))
         return tuple(texts[(start + place) % len(texts)] for place in range(min(request.replies, len(texts))))
+
+    def _stride(self, request: Request, pool: int) -> int:
+        """How far one round's handful begins behind the one before."""
+        if self._settings.hard_replies is None:
+            return request.replies
+        # A question that was hard may be so no more, and the other way round: either handful has room for the larger.
+        return min(max(self._settings.replies, self._settings.hard_replies), pool // 2)
 
     def _recorded(self, question: Question) -> list[str]:
         if not self._settings.files:

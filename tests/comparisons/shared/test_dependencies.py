@@ -84,6 +84,14 @@ def test_the_teacher_of_round_1_may_be_another(run: Run, recipe: Path) -> None:
     assert changed(run, recipe, "teacher.kind=recorded", base=base) == {"feedback 2", "lesson 2", *LATER}
 
 
+def test_rules_for_the_students_own_rationales_hold_in_round_1_whoever_teaches_there(run: Run, recipe: Path) -> None:
+    base = ["first_teacher.kind=recorded", "exam.own_rationales=1"]
+    for rule in ("teacher.drop_leaks=false", "teacher.drop_wrong_steps=true"):
+        assert changed(run, recipe, rule, base=base) == {"lesson 1", *LEARNED}, rule
+        assert "feedback 1" in changed(run, recipe, rule, base=base[:1], name="star"), rule
+    assert changed(run, recipe, "first_teacher.replies=3", base=base[:1], name="star") == set()
+
+
 def test_a_change_reaches_what_it_changes(run: Run, recipe: Path) -> None:
     for override, stages in CHANGES:
         assert changed(run, recipe, override) == stages, override

@@ -164,6 +164,30 @@ def test_a_card_tells_of_a_fresh_start_and_of_the_students_own_rationales(
     assert "Right attempts of its own were studied, too. Each round trained the untrained student anew." in card
 
 
+@pytest.mark.parametrize(
+    ("start", "number", "taught"),
+    [
+        ("last round", 1, ["tutor"]),
+        ("last round", 2, ["tutor", "recorded"]),
+        ("untrained", 1, ["tutor"]),
+        ("untrained", 2, ["recorded"]),
+    ],
+)
+def test_a_card_names_the_teachers_of_the_rounds_that_its_student_studied(
+    recipe: Path, tmp_path: Path, start: str, number: int, taught: list[str]
+) -> None:
+    teachers = ["teacher.kind=recorded", "first_teacher.kind=tutor", f"rounds.start={start}"]
+    run = begun_run(recipe, tmp_path, 2, *teachers)
+    for one in (1, 2):
+        write_exam(run, one, lambda place, _: place >= 4)
+    card = carded(run, number)
+    words = {"tutor": ("No language model taught", "no model wrote them"), "recorded": ("Nobody was asked", "whoever")}
+    for kind, (told, terms) in words.items():
+        assert (told in card, terms in card) == (kind in taught, kind in taught), kind
+    assert ("Later rounds:" in card) == (len(taught) == 2)
+    assert "Another teacher wrote round 1's rationales" in card  # the other one's were recorded
+
+
 def test_a_student_that_learned_answers_is_asked_for_them_as_it_was_in_its_test(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ from tests.report.made_runs import TESTED, write_run
 from tutelage.evaluation.significance import holm, mcnemar
 from tutelage.report.gathering.comparison import gather, link, short_names
 from tutelage.report.reading import Reading
+from tutelage.workspace import Workspace
 
 
 def gathered(*folders: Path) -> Any:
@@ -53,6 +54,16 @@ def test_the_kept_round_counts_and_only_what_differs_is_told(tmp_path: Path) -> 
     ]
     assert [(row["run"], row["money"]) for row in drawn["money"]] == [("second", 0.25)]
     assert [(row["run"], row["tokens"]) for row in drawn["tokens"]] == [("second", 120)]
+
+
+def test_feedback_of_a_first_teacher_on_this_machine_is_the_devices_time(tmp_path: Path) -> None:
+    paid = ("[teacher]", 'kind = "openai"')
+    alone = write_run(tmp_path / "alone", [2, 6], *paid)
+    first = write_run(tmp_path / "first", [2, 6], *paid, "[first_teacher]", 'kind = "local"')
+    for folder in (alone, first):
+        for number in (1, 2):
+            Workspace(folder).note("end", round=number, stage="feedback", seconds=100.0)
+    assert [one["seconds"] for one in gathered(alone, first)["runs"]] == [61.0, 161.0]
 
 
 @pytest.mark.parametrize("name", ["questions.jsonl", "round-1/evaluation.jsonl", "outcome.json", "journal.jsonl"])

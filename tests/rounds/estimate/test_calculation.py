@@ -81,6 +81,8 @@ def test_a_first_teacher_that_is_free_leaves_the_paid_one_the_later_rounds(recip
     assert (found.rounds[0].requests, found.rounds[0].calls, found.rounds[0].cost) == (alone.rounds[0].requests, 0, 0)
     assert found.rounds[1:] == alone.rounds[1:]
     assert found.caps[0].estimated == sum(one.calls for one in found.rounds[1:])
+    told = "Round 1 is the first teacher's"
+    assert [any(told in line for line in one.assumptions) for one in (alone, found)] == [False, True]
 
 
 def test_round_1_is_counted_from_the_prompts_that_a_run_sends(recipe: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@
 | exam n | student n-1, training questions, how the student is asked, [exam], n |
 | mistakes n | exam n, exam.mistakes |
 | feedback n | training questions, [teacher] or for round 1 [first_teacher], the teacher's demonstrations, the student's tokenizer, limits on new tokens, n; mistakes n from round 2 on; with teacher.hard_replies exam n |
-| lesson n | feedback n and mistakes n, exam.own_rationales; with rounds.data = "all rounds" those of the rounds before, too; n |
+| lesson n | feedback n and mistakes n; with exam.own_rationales this, and the teacher's rules for what is left out; with rounds.data = "all rounds" those of the rounds before, too; n |
 | student n | lesson n, student n-1 (with rounds.start = "untrained" student 0), how the student is asked, [study], [lora], n |
 
 The seed is part of all of them. "How the student is asked" is [prompt] and the student's demonstrations. Data count by their contents, not by where
@@ -105,7 +105,10 @@ class _Keys:
         self._recipe, self._own = run.recipe, dict.fromkeys(method.own, method.name)
         # Where a method sits no exam, or makes its lessons in a way of its own, these change nothing.
         self._sits_exams = "exam" in method.stages
-        self._own_rationales = 0 if "lesson" in method.own else run.recipe.exam.own_rationales
+        self._own_rationales: list[object] = []
+        if run.recipe.exam.own_rationales and "lesson" not in method.own:
+            rules = run.recipe.teacher  # which with a first teacher are no part of round 1's feedback
+            self._own_rationales = [run.recipe.exam.own_rationales, rules.drop_leaks, rules.drop_wrong_steps]
         self._parts = _sections(run.recipe)
         self._questions = _by_split(run.workspace.questions)
         demonstrations = read_json(run.workspace.demonstrations)
@@ -132,7 +135,8 @@ class _Keys:
         return self.found[number, "exam"], self._recipe.exam.mistakes
 
     def feedback(self, number: int) -> Sequence[object]:
-        recipe = self._recipe.for_round(number)
+        # STaR asks no teacher, and holds its student's rationales to one's rules in every round.
+        recipe = self._recipe if "feedback" in self._own else self._recipe.for_round(number)
         free = _TEACHER_FREE | _OPTIONS | ({"feedback"} if number == 1 else set())
         teacher = _without(recipe.teacher.model_dump(mode="json", by_alias=True), free)
         options: list[object] = [] if recipe.teacher.prefer == "first" else [recipe.teacher.prefer]
@@ -145,7 +149,7 @@ class _Keys:
         return (
             self._questions["train"],
             teacher,
-            self._teacher_files[min(number, 2)],
+            self._teacher_files[2 if recipe is self._recipe else 1],
             self._to_teacher,
             tokenizer,
             limit,
@@ -156,8 +160,7 @@ class _Keys:
     def lesson(self, number: int) -> Sequence[object]:
         first = 1 if self._recipe.rounds.data == "all rounds" else number
         made = range(first, number + 1)
-        own = [self._own_rationales] if self._own_rationales else []
-        return [*((self.found[one, "feedback"], self.found[one, "mistakes"]) for one in made), *own]
+        return [*((self.found[one, "feedback"], self.found[one, "mistakes"]) for one in made), *self._own_rationales]
 
     def study(self, number: int) -> Sequence[object]:
         start = self._recipe.rounds.begins_with(number)

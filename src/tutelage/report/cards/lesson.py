@@ -78,7 +78,7 @@ def _body(run: Run, data: LessonData) -> str:
         "## The questions",
         f"{data_text(run)}\n\nOnly questions to learn from stand here; none of the test or of the held-out part does.",
         "## Licences and terms of use",
-        terms_text(run, base, "this data set", asked),
+        terms_text(run, data.rounds, base, "this data set", asked),
         "## How it was made",
         recipe_text(run),
     ]

@@ -96,6 +96,8 @@ def _tailored(run: Run) -> str:
         f"In each round it tried the training questions, {corrected}, and it studied the right rationales, with {_LM}"
     )
     text += ", and a triplet loss that tells these from its own mistakes." if recipe.study.lambda_ else " alone."
+    if recipe.first_teacher is not None:
+        text += " Another teacher wrote round 1's rationales, for the questions alone."
     if recipe.exam.own_rationales:
         text += " Right attempts of its own were studied, too."
     return text + (" Each round trained the untrained student anew." if recipe.rounds.start == "untrained" else "")

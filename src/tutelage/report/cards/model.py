@@ -101,7 +101,7 @@ def _body(subject: _Subject, folder: Path) -> str:
         "## What it cost",
         _cost(spent(run), read_json(run.workspace.environment)),
         "## Licences and terms of use",
-        terms_text(run, subject.base, "this model", METHODS[method_of(run)].asks),
+        terms_text(run, _rounds_of_lessons(subject), subject.base, "this model", METHODS[method_of(run)].asks),
         "## What it was not tested for",
         "It was measured on the test questions above and on nothing else. Training on one task can cost others. Its "
         "reasoning may be wrong where its answer is right, and it has no safeguards beyond those of its base model.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
@@ -18,7 +18,8 @@ from tutelage.workspace import read_json, read_records
 
 PAPER = "[Democratizing Reasoning Ability](https://arxiv.org/abs/2310.13332)"
 TO_FILL_IN = "not stated: to be filled in"
-_KINDS = {
+TeacherKind = Literal["openai", "local", "recorded", "tutor"]
+_KINDS: dict[TeacherKind, str] = {
     "openai": "A language model behind an OpenAI-compatible interface wrote the corrections",
     "local": "A language model that ran on the same machine wrote the corrections",
     "recorded": (
@@ -58,11 +59,21 @@ def teacher_text(run: Run, rounds: Sequence[int], asked: bool) -> str:
     if tailored:
         view = f"{count(tailored, 'of them was', 'of them were')} written with the student's mistake in view"
         seen = f"{view}, the others for the question alone"
-    first, later = (_KINDS[run.recipe.for_round(number).teacher.kind] for number in (1, 2))
-    who = f"{first}: {told}"
-    if run.recipe.first_teacher is not None:
-        who = f"Round 1: {first}. Later rounds: {later}. Kept are those of {told}"
+    kinds = [_KINDS[kind] for kind in _kinds(run, {correction.round for correction in kept})]
+    who = f"{kinds[0]}: {told}"
+    if len(kinds) > 1:
+        who = f"Round 1: {kinds[0]}. Later rounds: {kinds[1]}. Kept are those of {told}"
     return f"{who}. {seen}. A rationale is kept only if its answer is right.{own}"
+
+
+def _kinds(run: Run, rounds: Collection[int]) -> list[TeacherKind]:
+    """Of the teachers of these rounds: the only one's, or the first one's and the later ones'. Without rounds: all."""
+    recipe = run.recipe
+    if recipe.first_teacher is None:
+        return [recipe.teacher.kind]
+    either = {1: recipe.first_teacher.kind, 2: recipe.teacher.kind}
+    asked = {min(number, 2) for number in rounds} or either
+    return [kind for number, kind in either.items() if number in asked]
 
 
 def _own_text(run: Run, rounds: Iterable[int]) -> str:
@@ -100,11 +111,15 @@ def data_text(run: Run) -> str:
     )
 
 
-def terms_text(run: Run, base: Base, what: Literal["this model", "this data set"], asked: bool) -> str:
-    """Whose licences and terms hold for `what`, and what its publisher has to check. asked: whether a teacher was."""
+def terms_text(
+    run: Run, rounds: Sequence[int], base: Base, what: Literal["this model", "this data set"], asked: bool
+) -> str:
+    """Whose licences and terms hold for `what`, and what its publisher has to check.
+
+    rounds: whose lessons are in it. asked: whether a teacher was.
+    """
     info = TASKS[run.recipe.task.name]
-    kinds = dict.fromkeys(run.recipe.for_round(number).teacher.kind for number in (1, 2))
-    terms = ". Of the other teacher: ".join(_TERMS[kind] for kind in kinds)
+    terms = ". Of the other teacher: ".join(_TERMS[kind] for kind in dict.fromkeys(_kinds(run, rounds)))
     own = run.recipe.task.name == "own"
     licence = "not stated: check" if base.licence is None else f"{escape(base.licence)}, as its own files say"
     if base.hub_id:
@@ -125,7 +140,7 @@ def terms_text(run: Run, base: Base, what: Literal["this model", "this data set"
     )
 
 
-_TERMS = {
+_TERMS: dict[TeacherKind, str] = {
     "openai": (
         "many providers do not let their models' output be used to train models that compete with theirs, or only "
         "under conditions; others leave it free. Read the terms of the provider and the model's licence, as they stood "

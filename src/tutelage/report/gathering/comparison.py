@@ -105,7 +105,10 @@ def _took(reading: Reading) -> dict[str, Any]:
 
 
 def _device_time(reading: Reading) -> DeviceTime:
-    waiting = ("feedback",) if reading.setting("teacher.kind") == "openai" else ()
+    def waiting(number: int) -> tuple[str, ...]:
+        first = reading.setting("first_teacher.kind") if number == 1 else None
+        return ("feedback",) if (first or reading.setting("teacher.kind")) == "openai" else ()
+
     return whole_time(device_times(events(reading), waiting, _device(reading)[1]).values())
 
 

@@ -88,6 +88,8 @@ def estimate(recipe: Recipe, basis: Basis, prices: Prices | None, error_rate: fl
     if recipe.first_teacher is not None:
         rounds = (replace(_free_rounds(recipe, basis, share)[0], calls=0), *rounds[1:])  # the caps count none of it
     assumptions = [*ruler.assumptions(), *_general(settings, basis, prices, recipe.rounds.limit)]
+    if recipe.first_teacher is not None:
+        assumptions.insert(0, "Round 1 is the first teacher's, which is on this machine and costs nothing.")
     if any(one.by == "assumed" for one in rounds):
         assumptions.insert(0, _share_text(basis, error_rate))
     caps = _caps(settings, basis, rounds, ruler)
