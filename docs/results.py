@@ -56,10 +56,14 @@ def bring(comparisons: Sequence[Path], docs: Path) -> None:
     write_text(page, text)
 
 
+_ABSOLUTE = re.compile(r"(?<=\")/(?:[^/\"\\\n]+/)*?([^/\"\\\n]+(?:/[^/\"\\\n]+)?)(?=\\?\")")
+"""A path in quotes, by its last two parts: where they lay on the machine that ran it tells a reader nothing."""
+
+
 def _copy(folder: Path, kept: Path) -> None:
     for name in KEPT:
         if (folder / name).is_file():
-            write_text(kept / name, (folder / name).read_text(encoding="utf-8"))
+            write_text(kept / name, _ABSOLUTE.sub(r"\1", (folder / name).read_text(encoding="utf-8")))
         else:
             remove(kept / name)  # of a table that had one
 

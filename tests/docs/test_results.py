@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 from pathlib import Path
 from types import ModuleType
@@ -117,3 +118,14 @@ def test_a_comparison_that_is_not_finished_is_refused(results: ModuleType, compa
     with pytest.raises(DataError, match=r"has no table\.json: it is no finished comparison"):
         results.bring([comparison], tmp_path)
     assert not (tmp_path / "results").exists()
+
+
+def test_no_place_of_the_machine_that_ran_it_is_kept(results: ModuleType, comparison: Path, tmp_path: Path) -> None:
+    recipe = 'data = "/home/ann/sets"\nmodel = "/opt/m/small one.gguf"\nshare = "1/2"\nname = "a/b"\n'
+    found = [{"sha256": {"/home/ann/sets/svamp/SVAMP.json": "00", "questions.jsonl": "/x"}, "recipe": recipe}]
+    (comparison / "results.json").write_text(json.dumps(found))
+    (tmp_path / "results.md").write_text(PAGE)
+    results.bring([comparison], tmp_path)
+    kept = json.loads((tmp_path / "results" / "svamp" / "results.json").read_text())
+    assert kept[0]["sha256"] == {"svamp/SVAMP.json": "00", "questions.jsonl": "x"}
+    assert kept[0]["recipe"] == 'data = "ann/sets"\nmodel = "m/small one.gguf"\nshare = "1/2"\nname = "a/b"\n'
