@@ -11,6 +11,7 @@ from tutelage.rounds.feedback import count_verdicts
 from tutelage.rounds.leakage import round_leakage
 from tutelage.rounds.run import Run
 from tutelage.rounds.study import read_training
+from tutelage.student.training.loop import Step
 from tutelage.teacher.books.accounts import Totals, totals
 from tutelage.teacher.books.ledger import Ledger
 from tutelage.workspace import read_records
@@ -27,56 +28,64 @@ def summarize(run: Run, number: int) -> dict[str, Any]:
     `round_leakage`.
     """
     place = run.round(number)
-    attempts = read_records(place.exam, Attempt)
-    found = read_records(place.mistakes, Mistake)
     corrections = read_records(place.feedback, Correction)
     triplets = read_records(place.lesson, Triplet)
-    steps = read_training(place.training)
     test = {question.id for question in run.questions["test"]}
-    verdicts = count_verdicts(corrections)
-    last_epoch = [step for step in steps if step.epoch == steps[-1].epoch]
     with Ledger(run.workspace.ledger) as ledger:
         used = totals(ledger).get(number)
         leakage = round_leakage(ledger, number, triplets, run.questions["test"])
     return {
         "round": number,
         "teacher": corrections[0].teacher if corrections else None,
-        "exam": {
-            "questions": len({attempt.question_id for attempt in attempts}),
-            "attempts": len(attempts),
-            "error_rate": sum(not attempt.correct for attempt in attempts) / len(attempts),
-            "unreadable": sum(attempt.answer is None for attempt in attempts),
-            "questions_with_mistake": len({mistake.question_id for mistake in found}),
-            "mistakes": len(found),
-        },
-        "feedback": {
-            "requests": len({correction.question_id for correction in corrections}),
-            "tailored": len({c.question_id for c in corrections if c.mistake is not None}),
-            "successes": len({c.question_id for c in corrections if c.verdict == "kept"}),
-            "replies": sum(count for verdict, count in verdicts.items() if verdict != "failed"),
-            "rationales": verdicts.get("kept", 0),
-            "verdicts": verdicts,
-            "leaks": _leaks(run, corrections),
-            "with_feedback": _table_3(corrections, shown=True),
-            "without_feedback": _table_3(corrections, shown=False),
-            **_spent(used),
-        },
+        "exam": _exam(read_records(place.exam, Attempt), read_records(place.mistakes, Mistake)),
+        "feedback": {**_feedback(run, corrections), **_spent(used)},
         "lesson": {
             "samples": len(triplets),
             "questions": len({triplet.question_id for triplet in triplets}),
             "triplets": sum(t.positive is not None and t.negative is not None for t in triplets),
             "own": sum(triplet.own for triplet in triplets),
         },
-        "study": {
-            "steps": len(steps),
-            "epochs": steps[-1].epoch,
-            "tokens": sum(step.tokens for step in steps),
-            "lm_loss": _mean([step.lm_loss for step in last_epoch]),
-            "triplet_loss": _mean([step.triplet_loss for step in last_epoch if step.triplets]),
-        },
+        "study": _study(read_training(place.training)),
         "test_questions_sent_to_teacher": len({c.question_id for c in corrections} & test),
         "test_questions_in_lesson": len({triplet.question_id for triplet in triplets} & test),
         "leakage": leakage,
+    }
+
+
+def _exam(attempts: Sequence[Attempt], found: Sequence[Mistake]) -> dict[str, Any]:
+    return {
+        "questions": len({attempt.question_id for attempt in attempts}),
+        "attempts": len(attempts),
+        "error_rate": sum(not attempt.correct for attempt in attempts) / len(attempts),
+        "unreadable": sum(attempt.answer is None for attempt in attempts),
+        "questions_with_mistake": len({mistake.question_id for mistake in found}),
+        "mistakes": len(found),
+    }
+
+
+def _feedback(run: Run, corrections: Sequence[Correction]) -> dict[str, Any]:
+    verdicts = count_verdicts(corrections)
+    return {
+        "requests": len({correction.question_id for correction in corrections}),
+        "tailored": len({c.question_id for c in corrections if c.mistake is not None}),
+        "successes": len({c.question_id for c in corrections if c.verdict == "kept"}),
+        "replies": sum(count for verdict, count in verdicts.items() if verdict != "failed"),
+        "rationales": verdicts.get("kept", 0),
+        "verdicts": verdicts,
+        "leaks": _leaks(run, corrections),
+        "with_feedback": _table_3(corrections, shown=True),
+        "without_feedback": _table_3(corrections, shown=False),
+    }
+
+
+def _study(steps: Sequence[Step]) -> dict[str, Any]:
+    last_epoch = [step for step in steps if step.epoch == steps[-1].epoch]
+    return {
+        "steps": len(steps),
+        "epochs": steps[-1].epoch,
+        "tokens": sum(step.tokens for step in steps),
+        "lm_loss": _mean([step.lm_loss for step in last_epoch]),
+        "triplet_loss": _mean([step.triplet_loss for step in last_epoch if step.triplets]),
     }
 
 
