@@ -21,6 +21,8 @@ import torch
 import torch.distributed as dist
 from accelerate import PartialState
 
+from tutelage.processes import share_of_processors
+
 PATIENCE = timedelta(days=30)
 """How long a rank waits for the others. If one dies, whoever started them ends the rest."""
 
@@ -44,7 +46,7 @@ def joined(cpu: bool = False) -> Iterator[None]:
     cpu = cpu or not torch.cuda.is_available()
     if "OMP_NUM_THREADS" not in os.environ:
         # Each would take all cores, and threads that wait for each other by spinning would hold up those of the others.
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // _local_world_size()))
+        torch.set_num_threads(share_of_processors(_local_world_size()))
     # It would leave the group to DeepSpeed, which knows one backend only, and joins this one later (ranks/zero.py).
     with _unset("ACCELERATE_USE_DEEPSPEED"):
         PartialState(cpu=cpu, backend="gloo" if cpu else "cpu:gloo,cuda:nccl", timeout=PATIENCE)

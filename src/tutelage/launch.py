@@ -30,7 +30,7 @@ def start(count: int, arguments: Sequence[str], cpu: bool) -> Failure | None:
 
     Raises: KeyboardInterrupt on Ctrl-C, when all have ended.
     """
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))  # else each takes them all
+    os.environ.setdefault("OMP_NUM_THREADS", str(processes.share_of_processors(count)))
     port = free_port()
     told = (count, port, tuple(arguments), cpu)
     context: Any = start_processes(_rank, told, count, join=False, start_method=processes.METHOD)

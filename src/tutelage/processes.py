@@ -14,6 +14,11 @@ METHOD = "spawn"
 """How processes are started; CUDA works in no fork of a process that has used it."""
 
 
+def share_of_processors(count: int) -> int:
+    """The threads that each of so many processes of this machine may take: left to itself, each would take them all."""
+    return max(1, (os.cpu_count() or 1) // count)
+
+
 @contextlib.contextmanager
 def deaf_to_ctrl_c() -> Iterator[None]:
     """Has processes that are started in here not hear a terminal's Ctrl-C, from their first moment on.

@@ -32,8 +32,7 @@ _QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"
 
 def variables_of(place: int, count: int, recipe: Recipe) -> dict[str, str]:
     """The environment of a worker: its share of the processors, and its GPU, unless the recipe names one by number."""
-    share = str(max(1, (os.cpu_count() or 1) // count))
-    variables = {**dict.fromkeys(_THREADS, share), **_QUIET}
+    variables = {**dict.fromkeys(_THREADS, str(processes.share_of_processors(count))), **_QUIET}
     variables = {name: value for name, value in variables.items() if name not in os.environ}
     teachers = (recipe.teacher, recipe.first_teacher)
     devices = [recipe.student.device, *(one.device for one in teachers if isinstance(one, LocalTeacherSettings))]
