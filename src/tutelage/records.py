@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Literal, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter
@@ -127,11 +127,20 @@ class Correction:
 
 
 @checked_dataclass(frozen=True, slots=True, config=_STRICT)
+class Variant:
+    """A question with other numbers: its text, and its answer in canonical form."""
+
+    text: str
+    answer: str
+
+
+@checked_dataclass(frozen=True, slots=True, config=_STRICT)
 class Triplet:
     """One sample of the lesson (3.3): anchor (x, r, y), positive (x, r⁺, y), negative (x, r̂, ŷ).
 
     Without a positive or a negative the anchor still trains the language-model loss.
-    own: whether the student wrote the anchor itself, and no teacher.
+    own: whether the student wrote the anchor itself, and no teacher; of a variant, what it was made from.
+    variant: the question as the anchor answers it, where it has other numbers than the question.
     """
 
     question_id: str
@@ -139,6 +148,13 @@ class Triplet:
     positive: str | None
     negative: Mistake | None
     own: bool = False
+    variant: Variant | None = None
+
+    def asked(self, question: Question) -> Question:
+        """What the sample asks. question: the one that it is about."""
+        if self.variant is None:
+            return question
+        return replace(question, text=self.variant.text, answer=self.variant.answer, rationale=None)
 
 
 @checked_dataclass(frozen=True, slots=True, config=_STRICT)

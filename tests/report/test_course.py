@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tests.teacher.asking import LEGS, ScriptedTeacher, request
 from tutelage.errors import RecipeError
-from tutelage.records import Attempt, Correction, Mistake, Question, StoredQuestion, Triplet
+from tutelage.records import Attempt, Correction, Mistake, Question, StoredQuestion, Triplet, Variant
 from tutelage.report.course import course_panel, find_course
 from tutelage.report.gathering.prompts import NONE
 from tutelage.report.gathering.stories import tell
@@ -95,6 +95,19 @@ def test_what_the_student_wrote_of_its_lesson_is_said_to_be_its_own(reading: Rea
     [teachers, own] = tell(find_course(reading, "own/1"), NONE)["rounds"]["1"]["lesson"]
     assert (teachers["text"], teachers["positive"], "own" in teachers) == ("3 + 4 = 7.", 1, False)
     assert (own["text"], own["positive"], own["own"]) == ("4 + 3 = 7.", 1, True)
+
+
+def test_what_it_studied_with_other_numbers_is_told_with_its_question(reading: Reading) -> None:
+    asked = Variant("Ann has 5 pens and gets 9. How many?", "14")
+    lesson = [
+        Triplet("own/1", "3 + 4 = 7.", None, None, True),
+        Triplet("own/1", "5 + 9 = 14.", None, None, True, asked),
+    ]
+    write_records(reading.round(1).lesson, lesson)
+    assert "Lesson of round 1: 2 samples (1 of its own, 1 with other numbers), 0 with" in shown(reading, "own/1")
+    [own, variant] = tell(find_course(reading, "own/1"), NONE)["rounds"]["1"]["lesson"]
+    assert (own["own"], "asked" in own) == (True, False)
+    assert (variant["text"], variant["asked"], "own" in variant) == ("5 + 9 = 14.", asked.text, False)
 
 
 def test_one_round_of_it(reading: Reading) -> None:

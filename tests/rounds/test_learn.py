@@ -163,6 +163,7 @@ def test_all_rounds_data_merges_the_lessons(recipe: Path, tmp_path: Path) -> Non
 
 OPTIONS = (
     *("exam.own_rationales=1", "teacher.prefer=shortest", "teacher.hard_replies=6", "teacher.rationales=2"),
+    "rounds.number_variants=1",
     *("rounds.start=untrained", "rounds.data=all rounds", "study.later_learning_rate=0.5", "study.batch_size=4"),
     *("task.train_questions=12", "task.held_out_questions=2", "task.test_questions=2"),
 )
@@ -202,7 +203,8 @@ def test_what_the_field_offers_goes_together_and_resumes(
     summaries = [read_json(whole.round(number).summary) for number in (1, 2)]
     lessons = [read_records(whole.round(number).lesson, Triplet) for number in (1, 2)]
     for summary, triplets in zip(summaries, lessons, strict=True):
-        assert summary["lesson"]["own"] == sum(triplet.own for triplet in triplets) > 0
+        assert summary["lesson"]["own"] == sum(one.own and one.variant is None for one in triplets) > 0
+        assert summary["lesson"]["variants"] == sum(one.variant is not None for one in triplets) > 0
     first, second = ({(one.question_id, one.anchor, one.own) for one in triplets} for triplets in lessons)
     assert first < second
     # Round 2 began with the untrained student, at the rate of such a study: one that knows no round 1 does the same.

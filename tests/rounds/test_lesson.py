@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tutelage.records import Attempt, Correction, Mistake, Triplet, Verdict
+from tutelage.records import Attempt, Correction, Mistake, Question, Triplet, Variant, Verdict, from_json, to_json
 from tutelage.rounds.lesson import make_triplets
 from tutelage.workspace import read_records
 
@@ -52,6 +52,15 @@ def test_the_students_own_rationales_are_anchors_and_positives_like_any_other() 
 def test_a_lesson_of_an_older_version_reads(tmp_path: Path) -> None:
     (tmp_path / "lesson.jsonl").write_text('{"question_id": "a", "anchor": "r1", "positive": null, "negative": null}\n')
     assert read_records(tmp_path / "lesson.jsonl", Triplet) == [Triplet("a", "r1", None, None, own=False)]
+
+
+def test_a_sample_asks_its_question_or_the_variant_of_it() -> None:
+    question = Question("a", "Ann has 3 pens and gets 4. How many?", "7", "number", (), "3 + 4 = 7.")
+    assert Triplet("a", "3 + 4 = 7.", None, None).asked(question) == question
+    other = Triplet("a", "5 + 9 = 14.", None, None, False, Variant("Ann has 5 pens and gets 9. How many?", "14"))
+    asked = other.asked(question)
+    assert (asked.id, asked.text, asked.answer, asked.rationale) == ("a", other.variant.text, "14", None)  # type: ignore[union-attr]
+    assert from_json(Triplet, to_json(other)) == other
 
 
 @given(st.integers(1, 6), st.integers(0, 6), st.integers(0, 2**62))

@@ -61,6 +61,21 @@ def test_how_far_a_stage_is_and_how_long_it_still_takes(tmp_path: Path, monkeypa
     assert not list(tmp_path.glob("*.partial"))
 
 
+def test_what_comes_in_a_burst_counts_for_the_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, clock = tmp_path / "status.json", 0.0
+    monkeypatch.setattr("tutelage.rounds.status.time.monotonic", lambda: clock)
+    file = StatusFile(path)
+    with file.during(1, "feedback"), progress("Round 1  feedback", 300, "requests") as advance:
+        clock = 30
+        for _ in range(150):  # a teacher that answers so many at a time
+            advance(1)
+            clock += 0.001
+        file._write()
+        found = read(path)
+    assert found["rate"] == pytest.approx(5, rel=0.01)
+    assert found["seconds_left"] == pytest.approx(30, rel=0.01)
+
+
 @pytest.mark.parametrize(
     ("raised", "state", "error"),
     [(KeyboardInterrupt(), "stopped", None), (TeacherError("No key.\nSet one."), "failed", "No key. Set one.")],

@@ -14,6 +14,7 @@ from tutelage.rounds.learn import decision_after, hand_over, nothing_to_teach, t
 from tutelage.rounds.lesson import in_order, make_triplets
 from tutelage.rounds.run import Run
 from tutelage.rounds.study import Encode, study
+from tutelage.rounds.variants import with_variants
 from tutelage.seeds import derive_seed
 from tutelage.workspace import read_records, write_records
 
@@ -48,7 +49,7 @@ def lesson_of_one_pass(run: Run) -> list[Triplet]:
     triplets = make_triplets(corrections, [], derive_seed(run.recipe.seed, "lesson", 1))
     if not triplets:
         raise nothing_to_teach(run, corrections)
-    return in_order(run, triplets)
+    return with_variants(run, in_order(run, triplets))
 
 
 def _without_exam(run: Run) -> Run:

@@ -25,6 +25,7 @@ from tutelage.rounds.plateau import Decision
 from tutelage.rounds.run import Run
 from tutelage.rounds.study import study
 from tutelage.rounds.summary import summarize
+from tutelage.rounds.variants import with_variants
 from tutelage.seeds import derive_seed
 from tutelage.student.engine.drawing import Greedy
 from tutelage.workspace import read_records, write_json, write_records
@@ -127,6 +128,7 @@ def _lesson(run: Run, number: int, corrections: Sequence[Correction]) -> list[Tr
     triplets = make_triplets(corrections, [], derive_seed(run.recipe.seed, "lesson", number))
     triplets = [replace(triplet, own=True) for triplet in triplets]
     check_no_test_question(run, [triplet.question_id for triplet in triplets])
+    triplets = with_variants(run, triplets)
     write_records(path, triplets)
     return triplets
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from tutelage.config.section import Section, Share
+from tutelage.config.section import Count, Section, Share
 from tutelage.config.student import EvaluationSettings, ExamSettings, PromptSettings, StudentSettings
 from tutelage.config.study import LoraSettings, StudySettings
 from tutelage.config.task import TaskSettings
@@ -21,6 +21,8 @@ class RoundsSettings(Section):
     start: the student that a round's study begins with: the "last round"'s (Algorithm 1), or the "untrained" one, anew
         in each round, as STaR does; best with data = "all rounds". Exams are sat by the last round's either way.
     data: "this round" studies that round's rationales (Table 5), "all rounds" merges those of all so far.
+    number_variants: copies of each right rationale that a round studies beside it, with other numbers in question and
+        rationale and the arithmetic worked out anew (rounds/renumbering.py); only of what can be read without a doubt.
     keep: whose students stay on the disk: "all" rounds', or those "needed": the untrained one, the best and the last.
     """
 
@@ -29,6 +31,7 @@ class RoundsSettings(Section):
     smallest_gain: Share = 0.0
     start: Literal["last round", "untrained"] = "last round"
     data: Literal["this round", "all rounds"] = "this round"
+    number_variants: Count = 0
     keep: Literal["all", "needed"] = "all"
 
     def begins_with(self, number: int) -> int:

@@ -117,9 +117,11 @@ def _taught(number: int, taught: Mapping[str, Any]) -> Iterator[RenderableType]:
     samples, positives, negatives = (
         sum(one[role] for one in taught["lesson"]) for role in ("anchor", "positive", "negative")
     )
-    own = sum(one["anchor"] for one in taught["lesson"] if one.get("own"))
-    written = f" ({own} of its own)" if own else ""
-    words = f"{samples} samples{written}, {positives} with another right rationale, {negatives} with a mistake"
+    special = {"own": "of its own", "asked": "with other numbers"}
+    counted = {words: sum(one["anchor"] for one in taught["lesson"] if one.get(key)) for key, words in special.items()}
+    among = ", ".join(f"{number} {words}" for words, number in counted.items() if number)
+    words = f"{samples} samples{f' ({among})' if among else ''}, {positives} with another right rationale, "
+    words += f"{negatives} with a mistake"
     yield _heading(f"Lesson of round {number}: {words if samples else 'nothing about this question'}", "blue")
 
 

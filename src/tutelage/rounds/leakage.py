@@ -37,7 +37,7 @@ def round_leakage(
 
     teacher_prompts: as they were sent or looked up, part by part; none of a teacher that reads the records itself. A
     judge is shown test questions on purpose, and nothing of its replies is studied: it is not meant.
-    lesson: its rationales, right and wrong ones.
+    lesson: its rationales, right and wrong ones, and its questions with other numbers.
     """
     tested = QuestionIndex(test)
     overlaps = {
@@ -71,5 +71,7 @@ def _prompt_parts(ledger: Ledger, number: int) -> Iterator[tuple[str, str]]:
 def _lesson_texts(triplets: Sequence[Triplet]) -> Iterator[tuple[str, str]]:
     for triplet in triplets:
         yield triplet.question_id, triplet.anchor
+        if triplet.variant is not None:
+            yield triplet.question_id, triplet.variant.text
         if triplet.negative is not None:
             yield triplet.question_id, triplet.negative.rationale

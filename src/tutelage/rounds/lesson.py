@@ -11,6 +11,7 @@ from tutelage.rounds.exam import exam, mistakes
 from tutelage.rounds.feedback import check_no_test_question, feedback
 from tutelage.rounds.own_rationales import own_rationales
 from tutelage.rounds.run import Run
+from tutelage.rounds.variants import with_variants
 from tutelage.seeds import derive_seed
 from tutelage.workspace import read_records, write_records
 
@@ -18,7 +19,8 @@ from tutelage.workspace import read_records, write_records
 def lesson(run: Run, number: int) -> list[Triplet]:
     """A round's lesson, from its own corrections (Table 5) or, if the recipe says so, from those of all rounds.
 
-    With exam.own_rationales the student's own right attempts of these rounds' exams are studied beside them.
+    With exam.own_rationales the student's own right attempts of these rounds' exams are studied beside them, and with
+    rounds.number_variants all of it with other numbers, too.
     Writes lesson.jsonl. Done already: reads it.
     """
     path = run.round(number).lesson
@@ -34,7 +36,7 @@ def lesson(run: Run, number: int) -> list[Triplet]:
         own = own_rationales([exam(run, earlier) for earlier in rounds], corrections, questions, run.recipe)
     triplets = make_triplets(corrections, made, derive_seed(run.recipe.seed, "lesson", number), own)
     check_no_test_question(run, [triplet.question_id for triplet in triplets])
-    triplets = in_order(run, triplets)
+    triplets = with_variants(run, in_order(run, triplets))
     write_records(path, triplets)
     return triplets
 

@@ -141,8 +141,12 @@ def _rows(
     configuration: Configuration, triplets: Iterable[Triplet], questions: dict[str, Question], words: _Words
 ) -> Iterator[dict[str, object]]:
     for triplet in triplets:
-        question, wrong = questions[triplet.question_id], triplet.negative
-        named: dict[str, object] = {"question_id": question.id, "own": triplet.own}
+        question, wrong = triplet.asked(questions[triplet.question_id]), triplet.negative
+        named: dict[str, object] = {
+            "question_id": question.id,
+            "own": triplet.own,
+            "variant": triplet.variant is not None,
+        }
         prompt, right = words.prompt(question), words.solution(triplet.anchor, question.answer)
         if configuration == "chat":
             yield named | {"messages": _ask(question) + _answer(triplet.anchor, question.answer)}

@@ -77,6 +77,7 @@ class StatusFile:
         self._round, self._stage, self._started = number, stage, _now()
         self._state: State = "running"
         self._work: Work | None = None
+        self._moved = 0.0
         self._moments: deque[tuple[float, int]] = deque(maxlen=_MOMENTS)
         self._ended = threading.Event()
 
@@ -111,6 +112,7 @@ class StatusFile:
         now = time.monotonic()
         if self._work is None or work.total != self._work.total or work.unit != self._work.unit:
             self._moments.clear()  # another bar of the same stage
+        self._moved = now  # before the moments, which the writer's thread reads with it
         if not self._moments or now - self._moments[-1][0] >= SECONDS:
             self._moments.append((now, work.done))
         self._work = work
@@ -152,11 +154,11 @@ class StatusFile:
         )
 
     def _rate(self) -> float | None:
-        moments = tuple(self._moments)
-        if len(moments) < 2:
+        moments, work, moved = tuple(self._moments), self._work, self._moved
+        if len(moments) < 2 or work is None:
             return None
-        (begun, before), (now, done) = moments[0], moments[-1]
-        return (done - before) / (now - begun)
+        begun, before = moments[0]
+        return (work.done - before) / (moved - begun)  # what came in a burst has no moment of its own
 
 
 def _one_line(error: BaseException) -> str:

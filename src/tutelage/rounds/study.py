@@ -135,7 +135,7 @@ def encode_lesson(
 
     samples = []
     for triplet in triplets:
-        question = questions[triplet.question_id]
+        question = triplet.asked(questions[triplet.question_id])
         anchor = encode(question, triplet.anchor, question.answer)
         if anchor is not None:
             positive = None if triplet.positive is None else encode(question, triplet.positive, question.answer)

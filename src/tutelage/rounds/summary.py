@@ -23,7 +23,7 @@ def summarize(run: Run, number: int) -> dict[str, Any]:
     error_rate: wrong or unreadable attempts of the exam, a fraction of 1; questions_with_mistake: how many
     training questions had any. successes: requests from which a rationale was kept (Table 3).
     tokens, cost: as the teacher counted them, null where it does not say. leaks: right replies that speak of the hint.
-    own: samples whose right rationale the student wrote itself.
+    own: samples whose right rationale the student wrote itself; variants: those with other numbers.
     test_questions_*: counted from what was sent and studied; anything but 0 is a bug. leakage: by the words, see
     `round_leakage`.
     """
@@ -43,7 +43,8 @@ def summarize(run: Run, number: int) -> dict[str, Any]:
             "samples": len(triplets),
             "questions": len({triplet.question_id for triplet in triplets}),
             "triplets": sum(t.positive is not None and t.negative is not None for t in triplets),
-            "own": sum(triplet.own for triplet in triplets),
+            "own": sum(triplet.own and triplet.variant is None for triplet in triplets),
+            "variants": sum(triplet.variant is not None for triplet in triplets),
         },
         "study": _study(read_training(place.training)),
         "test_questions_sent_to_teacher": len({c.question_id for c in corrections} & test),

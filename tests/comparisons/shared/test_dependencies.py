@@ -64,6 +64,7 @@ CHANGES = [
     ("teacher.prefer=shortest", {"feedback 1", "lesson 1", *LEARNED}),
     ("teacher.hard_replies=8", {"feedback 1", "lesson 1", *LEARNED}),
     ("exam.own_rationales=1", {"lesson 1", *LEARNED}),
+    ("rounds.number_variants=2", {"lesson 1", *LEARNED}),
     ("teacher.kind=recorded", {"feedback 1", "lesson 1", *LEARNED}),
     ("first_teacher.kind=recorded", {"feedback 1", "lesson 1", *LEARNED}),
     ("exam.mistakes=2", {"mistakes 1", "lesson 1", *LEARNED}),

@@ -10,7 +10,7 @@ from datasets import get_dataset_config_names, load_dataset
 from huggingface_hub import DatasetCard
 from transformers import AutoTokenizer
 
-from tests.rounds.small import tutor_run
+from tests.rounds.small import finished_exam, tutor_run
 from tests.tiny import make_model, make_tokenizer, save_model
 from tutelage.errors import WorkspaceError
 from tutelage.records import Triplet
@@ -73,6 +73,23 @@ def test_lessons_load_with_the_words_that_were_studied(recipe: Path, tmp_path: P
     assert [row["own"] for row in read(to, "chat", "round_2", cache)] == [True, False, False]
     assert len(read(to, "preference", "round_2", cache)) == 2
     assert len(read(to, "chat", "all", cache)) == len(pairs) + 3
+
+
+def test_what_was_studied_with_other_numbers_is_exported_as_it_was_asked(recipe: Path, tmp_path: Path) -> None:
+    run = finished_exam(recipe, tmp_path, 1, "rounds.number_variants=2")
+    asked = [triplet.variant for triplet in lesson(run, 1) if triplet.variant is not None]
+    assert asked
+    study(run, 1)
+    run.workspace.release()
+    export_lesson(run.workspace.folder, tmp_path / "to", also=write_lesson_card)
+    rows = read(tmp_path / "to", "prompt-completion", "round_1", tmp_path / "cache")
+    variants = [row for row in rows if row["variant"]]
+    assert len(variants) == len(asked) < len(rows)
+    for row, variant in zip(variants, asked, strict=True):
+        assert variant.text in row["prompt"]
+        assert row["completion"].endswith(f"Answer: {variant.answer}")
+    card = (tmp_path / "to" / "README.md").read_text()
+    assert "with other numbers, too, and their arithmetic worked out anew" in card
 
 
 def test_a_chat_students_template_makes_the_studied_text_of_its_lesson(recipe: Path, tmp_path: Path) -> None:

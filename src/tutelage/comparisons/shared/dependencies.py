@@ -7,7 +7,7 @@
 | exam n | student n-1, training questions, how the student is asked, [exam], n |
 | mistakes n | exam n, exam.mistakes |
 | feedback n | training questions, [teacher] or for round 1 [first_teacher], the teacher's demonstrations, the student's tokenizer, limits on new tokens, n; mistakes n from round 2 on; with teacher.hard_replies exam n |
-| lesson n | feedback n and mistakes n; with exam.own_rationales this, and the teacher's rules for what is left out; with rounds.data = "all rounds" those of the rounds before, too; n |
+| lesson n | feedback n and mistakes n; with exam.own_rationales this, and the teacher's rules for what is left out; with rounds.data = "all rounds" those of the rounds before, too; with rounds.number_variants the questions of all splits; n |
 | student n | lesson n, student n-1 (with rounds.start = "untrained" student 0), how the student is asked, [study], [lora], n |
 
 The seed is part of all of them. "How the student is asked" is [prompt] and the student's demonstrations. Data count by their contents, not by where
@@ -160,7 +160,12 @@ class _Keys:
     def lesson(self, number: int) -> Sequence[object]:
         first = 1 if self._recipe.rounds.data == "all rounds" else number
         made = range(first, number + 1)
-        return [*((self.found[one, "feedback"], self.found[one, "mistakes"]) for one in made), *self._own_rationales]
+        of_rounds = [(self.found[one, "feedback"], self.found[one, "mistakes"]) for one in made]
+        variants: list[object] = []
+        if count := self._recipe.rounds.number_variants:
+            others = [self._questions["held-out"], self._questions["test"]]  # that no variant may read like
+            variants = [count, self._questions["train"], others]
+        return [*of_rounds, *self._own_rationales, *variants]
 
     def study(self, number: int) -> Sequence[object]:
         start = self._recipe.rounds.begins_with(number)

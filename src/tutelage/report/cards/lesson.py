@@ -72,7 +72,8 @@ def _body(run: Run, data: LessonData) -> str:
         fence(code, "python"),
         "\n".join(f"- **{name}**: {told}." for name, told in _COLUMNS.items()),
         "All are in TRL's formats. `question_id` names the question in the run, and `own` says whether the student "
-        f"wrote the right rationale itself. {_form_text(run)}",
+        "wrote the right rationale itself; of a `variant` question and rationale have other numbers than in the run's. "
+        f"{_form_text(run)}",
         "## Who taught",
         teacher_text(run, data.rounds, asked),
         "## The questions",

@@ -84,7 +84,10 @@ def learning(run: Run) -> Told:
             f"Rationales of one pass of a teacher ({source})",
             f"{_ONCE}, with {_LM}. {_UNSEEN}",
         )
-    return Told(*told.get(name, (f"Lessons of tailored learning ({PAPER})", _tailored(run))))
+    lessons, learned = told.get(name, (f"Lessons of tailored learning ({PAPER})", _tailored(run)))
+    if run.recipe.rounds.number_variants and name != "answers":
+        learned += " Rationales were studied with other numbers, too, and their arithmetic worked out anew."
+    return Told(lessons, learned)
 
 
 def _tailored(run: Run) -> str:

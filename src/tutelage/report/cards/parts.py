@@ -83,7 +83,7 @@ def _own_text(run: Run, rounds: Iterable[int]) -> str:
         for number in rounds
         if run.round(number).lesson.is_file()
         for triplet in read_records(run.round(number).lesson, Triplet)
-        if triplet.own
+        if triplet.own and triplet.variant is None
     }
     if not own:
         return ""

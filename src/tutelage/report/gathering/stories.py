@@ -110,9 +110,9 @@ def _reply(reply: Correction) -> dict[str, Any]:
 def _lesson(triplets: Sequence[Triplet]) -> list[dict[str, Any]]:
     """Each rationale of the lesson once, with how often it is an anchor, a positive and a negative.
 
-    own: whether the student wrote a right one itself.
+    own: whether the student wrote a right one itself. asked: the question with other numbers that it answers.
     """
-    own = {triplet.anchor for triplet in triplets if triplet.own}
+    own = {triplet.anchor for triplet in triplets if triplet.own and triplet.variant is None}
     told: dict[tuple[str, str | None, bool], dict[str, Any]] = {}
 
     def add(role: str, text: str, answer: str | None) -> None:
@@ -123,6 +123,8 @@ def _lesson(triplets: Sequence[Triplet]) -> list[dict[str, Any]]:
 
     for triplet in triplets:
         add("anchor", triplet.anchor, None)
+        if triplet.variant is not None:
+            told[triplet.anchor, None, False]["asked"] = triplet.variant.text
     for triplet in triplets:
         if triplet.positive is not None:
             add("positive", triplet.positive, None)

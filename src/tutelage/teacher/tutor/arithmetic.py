@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -45,10 +45,11 @@ class Step:
     numbers: frozenset[Fraction]
 
 
-class _Token(NamedTuple):
-    """kind: "number", "operator", "(", ")", "=", "word" or "break" (ends an expression).
+class Token(NamedTuple):
+    """kind: "number", "operator", "(", ")", "=", "word" or "break" (ends an expression). start, end: its slice.
 
-    A tuple, since a report makes millions of them, and a dataclass takes three times as long.
+    text: as it stands there, signs for computing alike; a number's with its currency. A tuple, since a report makes
+    millions of them, and a dataclass takes three times as long.
     """
 
     kind: str
@@ -99,7 +100,7 @@ def read_steps(text: str) -> list[Step]:
 def read_step(sentence: str) -> Step:
     """One sentence with its equations and the numbers in it; a bullet's or a step's own number does not count."""
     bare = _BULLET.sub("", sentence)
-    tokens = _tokens(bare)
+    tokens = read_tokens(bare)
     numbers = frozenset(_fraction(token.text) for token in tokens if token.kind == "number")
     return Step(sentence.strip(), tuple(_equations(bare, tokens)), numbers)
 
@@ -108,12 +109,12 @@ def read_step(sentence: str) -> Step:
 def read_equations(sentence: str) -> tuple[Equation, ...]:
     """The equations of one sentence alone, in order."""
     bare = _BULLET.sub("", sentence)
-    return tuple(_equations(bare, _tokens(bare)))
+    return tuple(_equations(bare, read_tokens(bare)))
 
 
 def read_numbers(text: str) -> frozenset[Fraction]:
     """All numbers in a text, without their signs."""
-    return frozenset(_fraction(token.text) for token in _tokens(text) if token.kind == "number")
+    return frozenset(_fraction(token.text) for token in read_tokens(text) if token.kind == "number")
 
 
 def show(number: Fraction) -> str:
@@ -132,11 +133,12 @@ def _fraction(text: str) -> Fraction:
     return Fraction(re.sub(r"[^\d.]", "", text))
 
 
-def _tokens(text: str) -> list[_Token]:
+def read_tokens(text: str) -> list[Token]:
+    """What a text is made of, as far as it can belong to an expression or end one."""
     tokens = []
     for match in _TOKEN.finditer(text):
         if (group := match.lastgroup or "break") == "plain":
-            tokens.append(_Token("word", match["plain"], *match.span("plain")))
+            tokens.append(Token("word", match["plain"], *match.span("plain")))
             continue
         found = match[0]
         kind, percent = _KINDS.get(group, group), group == "percent"
@@ -144,22 +146,19 @@ def _tokens(text: str) -> list[_Token]:
             found = match["number"]
             if len(found) > DIGITS and sum(map(str.isdecimal, found)) > DIGITS:
                 kind = "break"
-        tokens.append(_Token(kind, _SIGNS.get(found, found), *match.span(), percent))
+        tokens.append(Token(kind, _SIGNS.get(found, found), *match.span(), percent))
     return tokens
 
 
-def _equations(text: str, tokens: Sequence[_Token]) -> list[Equation]:
+def _equations(text: str, tokens: Sequence[Token]) -> list[Equation]:
     """Each "expression = number" of a sentence. "3 + 4 = 7 + 2 = 9", as children write it, is two."""
     found = []
-    sides = _sides(tokens)
-    for (left, linked), (right, _) in itertools.pairwise(sides):
-        if not linked or len(left) > LONGEST:
-            continue
-        value, claim = _value(left), next((token for token in right if token.kind == "number"), None)
+    for left, right in read_sides(tokens):
+        value, claim = evaluate(left), next((token for token in right if token.kind == "number"), None)
         if value is None or claim is None or not any(token.kind == "operator" for token in left[1:]):
             continue
         claimed = -claim.value if _is_negative(right) else claim.value
-        whole = _value(right)
+        whole = evaluate(right)
         if whole is not None and whole == value:  # "2 * 6 = 3 * 4", "5 * 3 / 10 = 15/10 = 1.5"
             claimed = whole
         operands = tuple(_fraction(token.text) for token in left if token.kind == "number")
@@ -168,13 +167,23 @@ def _equations(text: str, tokens: Sequence[_Token]) -> list[Equation]:
     return found
 
 
-def _sides(tokens: Sequence[_Token]) -> list[tuple[list[_Token], bool]]:
+def read_sides(tokens: Sequence[Token]) -> Iterator[tuple[list[Token], list[Token]]]:
+    """The tokens on the left and on the right of each equals sign; of "3 + 4 = 7 + 2 = 9" the middle ones twice.
+
+    A side can be empty, or no expression.
+    """
+    for (left, linked), (right, _) in itertools.pairwise(_sides(tokens)):
+        if linked and len(left) <= LONGEST:
+            yield left, right
+
+
+def _sides(tokens: Sequence[Token]) -> list[tuple[list[Token], bool]]:
     """The runs of tokens that can be expressions, each with whether an equals sign links it to the next one.
 
     One with a variable in it, as in "3 * t + 6 = 48", is empty: it cannot be judged.
     """
-    sides: list[tuple[list[_Token], bool]] = []
-    side: list[_Token] = []
+    sides: list[tuple[list[Token], bool]] = []
+    side: list[Token] = []
     words, unread = 0, False
     for place, token in enumerate(tokens):
         before = side[-1].kind if side else None
@@ -204,7 +213,7 @@ def _is_variable(word: str) -> bool:
     return len(word) == 1 and word not in "aAI"
 
 
-def _is_operator(tokens: Sequence[_Token], place: int, started: bool) -> bool:
+def _is_operator(tokens: Sequence[Token], place: int, started: bool) -> bool:
     """Whether a sign between tokens computes: "4 legs/cow" and "12-year-old" do not."""
     after = list(tokens[place + 1 : place + 3])
     if len(after) == 2 and after[0].text == "-":  # "2 - -3"
@@ -217,7 +226,7 @@ def _is_operator(tokens: Sequence[_Token], place: int, started: bool) -> bool:
     return started or tokens[place].text == "-"
 
 
-def _opened(side: Sequence[_Token]) -> list[_Token]:
+def _opened(side: Sequence[Token]) -> list[Token]:
     """Without parentheses that belong to the prose around the expression."""
     tokens = list(side)
     if not any(token.kind in ("(", ")") for token in tokens):
@@ -229,18 +238,18 @@ def _opened(side: Sequence[_Token]) -> list[_Token]:
     return tokens
 
 
-def _is_negative(side: Sequence[_Token]) -> bool:
+def _is_negative(side: Sequence[Token]) -> bool:
     return len(side) > 1 and side[0].text == "-" and side[1].kind == "number"
 
 
-def _agrees(value: Fraction, claimed: Fraction, claim: _Token) -> bool:
+def _agrees(value: Fraction, claimed: Fraction, claim: Token) -> bool:
     if value == claimed or (claim.percent and value == claimed * 100):
         return True
     decimals = len(claim.text.partition(".")[2])
     return decimals > 0 and abs(value - claimed) * (10**decimals) * (100 if claim.percent else 1) < 1
 
 
-def _value(tokens: Sequence[_Token]) -> Fraction | None:
+def evaluate(tokens: Sequence[Token]) -> Fraction | None:
     """What an expression is; None if it is none. Precedence climbing over a list that is used up."""
     rest = list(reversed(tokens))
     try:
@@ -250,7 +259,7 @@ def _value(tokens: Sequence[_Token]) -> Fraction | None:
     return value if not rest else None
 
 
-def _sum(rest: list[_Token]) -> Fraction:
+def _sum(rest: list[Token]) -> Fraction:
     value = _product(rest)
     while rest and rest[-1].text in ("+", "-"):
         sign = 1 if rest.pop().text == "+" else -1
@@ -258,7 +267,7 @@ def _sum(rest: list[_Token]) -> Fraction:
     return value
 
 
-def _product(rest: list[_Token]) -> Fraction:
+def _product(rest: list[Token]) -> Fraction:
     value = _atom(rest)
     while rest and rest[-1].text in ("*", "/"):
         if rest.pop().text == "*":
@@ -268,7 +277,7 @@ def _product(rest: list[_Token]) -> Fraction:
     return value
 
 
-def _atom(rest: list[_Token]) -> Fraction:
+def _atom(rest: list[Token]) -> Fraction:
     token = rest.pop()
     if token.text == "-":
         return -_atom(rest)

@@ -108,7 +108,7 @@
       taught.lesson.some((one) => one.negative) ? el("p", {class: "muted small"}, "The student studies each anchor, and draws it towards its positive and away from its negative, a mistake of its own.") : null,
       taught.lesson.length
         ? el("ul", {class: "q-list"}, taught.lesson.map((one) => el("li", {class: one.negative ? "q-item q-bad" : "q-item q-good"},
-          el("p", {class: "q-what"}, badge(!one.negative, one.negative ? "to keep away from" : "to learn"), `: ${roles(one)}${one.own ? "; the student's own" : ""}`), said(one.text))))
+          el("p", {class: "q-what"}, badge(!one.negative, one.negative ? "to keep away from" : "to learn"), `: ${roles(one)}${one.own ? "; the student's own" : ""}${one.asked ? "; with other numbers" : ""}`), one.asked ? said(one.asked) : null, said(one.text))))
         : el("p", {class: "muted"}, "Nothing about this question was studied."));
   }
 

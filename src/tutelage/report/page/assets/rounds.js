@@ -54,7 +54,7 @@
     const summary = one.summary || {};
     const study = summary.study || {};
     const lesson = summary.lesson || {};
-    return {round: name(one), class_: one.kept ? "kept" : null, samples: lesson.samples, own: lesson.own, triplets: lesson.triplets, steps: study.steps,
+    return {round: name(one), class_: one.kept ? "kept" : null, samples: lesson.samples, own: lesson.own, variants: lesson.variants, triplets: lesson.triplets, steps: study.steps,
       lm_loss: study.lm_loss, triplet_loss: study.triplet_loss, lambda, learning_rate: one.learning_rate};
   }
 
@@ -62,6 +62,7 @@
     {key: "round", label: "round", heading: true},
     number("samples", "samples"),
     number("own", "of them its own"),
+    number("variants", "of them with other numbers"),
     number("triplets", "triplets"),
     number("steps", "steps"),
     number("lm_loss", "LM loss", format.number),
@@ -144,7 +145,7 @@
     verdicts(container, found.rounds);
     curves(container, found.rounds);
     const later = found.rounds.filter((one) => one.summary);
-    if (later.length) container.append(table({caption: "The studies; losses are means over the last epoch", rows: later.map((one) => studied(one, found.lambda)), columns: STUDY.filter((one) => one.key !== "own" || later.some((round) => round.summary.lesson && round.summary.lesson.own))}));
+    if (later.length) container.append(table({caption: "The studies; losses are means over the last epoch", rows: later.map((one) => studied(one, found.lambda)), columns: STUDY.filter((one) => !["own", "variants"].includes(one.key) || later.some((round) => round.summary.lesson && round.summary.lesson[one.key]))}));
     const times = timeTable(found.rounds);
     if (times) container.append(el("h3", {}, "Time"), ...times);
   }
