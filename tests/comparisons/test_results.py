@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tutelage.comparisons.results import is_finished, read_result
+from tutelage.records import Correction
 from tutelage.student.training.loop import Step
 from tutelage.workspace import Workspace, write_json, write_records
 
@@ -26,6 +27,21 @@ def test_a_students_result_is_its_own_beside_its_teachers(recipe: Path, tmp_path
     assert result.kept == 1
     assert result.score is not None
     assert result.score.accuracy == 0.25
+
+
+@pytest.mark.parametrize(("method", "requests", "replies"), [("distillation", 3, 5), ("star", 0, 0)])
+def test_a_run_brought_along_without_its_ledger_was_asked_what_its_rounds_say(
+    recipe: Path, tmp_path: Path, method: str, requests: int, replies: int
+) -> None:
+    shutil.copy(recipe, tmp_path / "recipe.toml")
+    write_json(tmp_path / "outcome.json", {"best_round": 1, "test": SCORE})
+    (tmp_path / "journal.jsonl").touch()
+    workspace = Workspace(tmp_path)
+    for number, asked in ((1, "aab"), (2, "aa")):
+        made = [Correction(one, number, "t", None, "text", "text", "4", "kept") for one in asked]
+        write_records(workspace.round(number).feedback, made)
+    teacher = read_result(tmp_path, "row", "", 1, method).teacher
+    assert (teacher.requests, teacher.replies, teacher.tokens, teacher.cost) == (requests, replies, None, None)
 
 
 @pytest.mark.parametrize(

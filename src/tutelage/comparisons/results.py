@@ -124,7 +124,7 @@ def read_result(folder: Path, row: str, column: str, seed: int, method: str) -> 
         rounds,
         sum(one.steps for one in rounds),
         sum(_leading(path, begins_anew)),
-        _teacher_use(workspace.ledger),
+        _teacher_use(workspace, METHODS[method].asks),
         round(sum(stage_seconds(workspace.journal).values()), 1),
         tuple(taken_stages(workspace.journal)),
         begins_anew,
@@ -199,10 +199,13 @@ def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _teacher_use(path: Path) -> TeacherUse:
-    if not path.is_file():
-        return TeacherUse()
-    with Ledger(path) as ledger:
+def _teacher_use(workspace: Workspace, asks: bool) -> TeacherUse:
+    """By the run's ledger; where that was not brought along, by the replies in its rounds. asks: whether it has any."""
+    if not workspace.ledger.is_file():
+        found = workspace.folder.glob(f"round-*/{workspace.round(1).feedback.name}") if asks else ()
+        replies = [read_records(path, Correction) for path in found]
+        return TeacherUse(sum(len({one.question_id for one in made}) for made in replies), sum(map(len, replies)))
+    with Ledger(workspace.ledger) as ledger:
         used = list(totals(ledger).values())
     return TeacherUse(
         sum(one.requests for one in used),
