@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tutelage.comparisons.results import is_finished, read_result
-from tutelage.records import Correction
+from tutelage.records import Attempt, Correction, Question, StoredQuestion
 from tutelage.student.training.loop import Step
 from tutelage.workspace import Workspace, write_json, write_records
 
@@ -42,6 +42,30 @@ def test_a_run_brought_along_without_its_ledger_was_asked_what_its_rounds_say(
         write_records(workspace.round(number).feedback, made)
     teacher = read_result(tmp_path, "row", "", 1, method).teacher
     assert (teacher.requests, teacher.replies, teacher.tokens, teacher.cost) == (requests, replies, None, None)
+
+
+def test_what_it_would_score_with_a_calculator(recipe: Path, tmp_path: Path) -> None:
+    shutil.copy(recipe, tmp_path / "recipe.toml")
+    write_json(tmp_path / "outcome.json", {"best_round": 1, "test": SCORE})
+    (tmp_path / "journal.jsonl").touch()
+    workspace = Workspace(tmp_path)
+    questions = [Question(f"own/{place}", "How many?", "7", "number") for place in range(6)]
+    stored = [StoredQuestion("held-out" if one.id == "own/5" else "test", one) for one in questions]
+    write_records(workspace.questions, stored)
+
+    def answered(said: str, answer: str | None, place: int) -> Attempt:
+        return Attempt(f"own/{place}", 0, said, said, answer, answer == "7", 9, True)
+
+    said = [("3 + 4 = 8.", "8"), ("3 + 4 = 8 - 1.", "7"), ("3 + 5 = 8.", "8"), ("It is 8.", None), ("3 + 4 = 7.", "7")]
+    attempts = [answered(*one, place) for place, one in enumerate([*said, ("3 + 4 = 9.", "9")])]
+    write_records(workspace.round(1).answers, attempts)
+    score = read_result(tmp_path, "row", "", 1, "distillation").calculated()
+    assert score is not None
+    assert (score.correct, score.total) == (3, 5)  # the first one is right, too
+    other = tmp_path / "other"  # what a file says is read once
+    shutil.copytree(tmp_path, other)
+    write_records(Workspace(other).round(1).answers, [answered("It is 8.", "8", place) for place in range(6)])
+    assert read_result(other, "row", "", 1, "distillation").calculated() is None
 
 
 @pytest.mark.parametrize(

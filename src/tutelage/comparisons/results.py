@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -12,10 +12,13 @@ from typing import Any
 from tutelage.baselines import METHODS
 from tutelage.baselines.teacher import METHOD, score_path
 from tutelage.comparisons.shared.taking import Taken, stage_seconds, taken_stages
+from tutelage.evaluation.accuracy import accuracy
+from tutelage.evaluation.calculator import calculated_answer, exact_results
 from tutelage.recipes import read_recipe
-from tutelage.records import Attempt, Correction, Score, SplitName, StoredQuestion, Triplet
+from tutelage.records import Attempt, Correction, Question, Score, SplitName, StoredQuestion, Triplet
 from tutelage.rounds.study import read_training
 from tutelage.student.training.loop import Step
+from tutelage.tasks.answers import is_right
 from tutelage.teacher.books.accounts import Totals, totals
 from tutelage.teacher.books.ledger import Ledger
 from tutelage.workspace import Round, Workspace, read_json, read_records
@@ -98,11 +101,18 @@ class RunResult:
 
         The teacher is asked the test questions alone.
         """
-        if self.method == TEACHER:
-            path = score_path(self.folder).with_suffix(".jsonl")
-        else:
-            path = Workspace(self.folder).round(self.kept or 0 if number is None else number).answers
+        path = self._answers(number)
         return right_answers(path, self.folder, split) if path.is_file() else None
+
+    def calculated(self) -> Score | None:
+        """The test score if the equations of each rationale were worked out exactly; None where there are none."""
+        path = self._answers()
+        return calculated_score(path, self.folder) if path.is_file() else None
+
+    def _answers(self, number: int | None = None) -> Path:
+        if self.method == TEACHER:
+            return score_path(self.folder).with_suffix(".jsonl")
+        return Workspace(self.folder).round(self.kept or 0 if number is None else number).answers
 
 
 def read_result(folder: Path, row: str, column: str, seed: int, method: str) -> RunResult:
@@ -223,8 +233,27 @@ def _tokens(used: Sequence[Totals]) -> int | None:
 
 
 @cache
+def calculated_score(path: Path, folder: Path) -> Score | None:
+    """As `RunResult.calculated`, of a file of attempts."""
+    questions = _asked(folder, "test")
+    attempts = [one for one in read_records(path, Attempt) if one.question_id in questions]
+    if not any(exact_results(attempt.rationale) for attempt in attempts):
+        return None
+    graded = []
+    for attempt in attempts:
+        answer = calculated_answer(attempt.rationale, attempt.answer)
+        graded.append(replace(attempt, correct=is_right(answer, questions[attempt.question_id])))
+    return accuracy(graded)
+
+
+@cache
 def right_answers(path: Path, folder: Path, split: SplitName = "test") -> Mapping[str, bool]:
     """Whether each question of a run's split is answered rightly in a file of attempts."""
-    stored = read_records(Workspace(folder).questions, StoredQuestion)
-    asked = {one.question.id for one in stored if one.split == split}
+    asked = _asked(folder, split)
     return {one.question_id: one.correct for one in read_records(path, Attempt) if one.question_id in asked}
+
+
+@cache
+def _asked(folder: Path, split: SplitName) -> Mapping[str, Question]:
+    stored = read_records(Workspace(folder).questions, StoredQuestion)
+    return {one.question.id: one.question for one in stored if one.split == split}

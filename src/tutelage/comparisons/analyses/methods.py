@@ -20,6 +20,7 @@ from tutelage.comparisons.tables.effects import (
     mean_cell,
     others_than_before,
     over_the_row_before,
+    score_cell,
 )
 from tutelage.comparisons.tables.paper import Paper
 from tutelage.comparisons.tables.table import Cell, Table
@@ -37,6 +38,7 @@ def _table(compared: Compared, column: ColumnSettings, paper: Paper | None) -> T
     columns: dict[str, list[Cell]] = {
         "method": [Cell(row.name) for row in settings.rows],
         "accuracy": [accuracy_cell(results) for results in rows],
+        **_calculated(rows),
         "over the row before": effect_cells(over_the_row_before(settings, rows)),
         "over the untrained": effect_cells(_over_the_untrained(rows)),
         **_gaps(rows),
@@ -83,6 +85,15 @@ def _over_the_untrained(rows: Rows) -> list[Effect | None]:
             before = [one.right(0) for one in results] if untrained is None else _right(untrained)
             found[place] = effect(before, _right(results))
     return found
+
+
+_CALCULATOR = "with a calculator"
+
+
+def _calculated(rows: Rows) -> dict[str, list[Cell]]:
+    """What rows would score if they computed exactly; no column where no row's rationales compute."""
+    cells = [score_cell([one.calculated() for one in results]) for results in rows]
+    return {_CALCULATOR: cells} if any(cell != Cell() for cell in cells) else {}
 
 
 _GAP = "share of the gap closed"
@@ -182,6 +193,11 @@ def _notes(settings: ComparisonSettings, rows: Rows) -> list[str]:
         notes.append(
             f"The share of the gap closed is 0 % for the untrained student and 100 % for {name!r}, with Fieller's 95 % "
             "interval over the questions."
+        )
+    if _calculated(rows):
+        notes.append(
+            "With a calculator: the accuracy if each equation of a rationale were worked out exactly afterwards, and "
+            "what follows from it (Wei et al. 2022, arXiv 2201.11903). What lies between is lost in computing."
         )
     notes.append(
         "Requests, replies, tokens, price and seconds are those that a row would have taken alone, but for tokens and "
