@@ -11,6 +11,7 @@ such as the 7 of a week, and then stays as it is.
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -62,8 +63,33 @@ _BROUGHT_BY: dict[str, set[int]] = {}
 for _quantities, _words in _BRINGS.items():
     for _word in _words.split():
         _BROUGHT_BY.setdefault(_word, set()).update(_quantities)
+_TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
+_ONES = "one|two|three|four|five|six|seven|eight|nine"
+_COMPOUND = re.compile(rf"\b(?:({_TENS})[-\s]({_ONES})|({_ONES}|ten|eleven|twelve)[-\s](hundred|thousand))\b")
 _ALWAYS = (0, 1)
 """A number of one or none changes the words around it, so it stays, too."""
+_PLAIN = frozenset(
+    f"{_ONES.replace('|', ' ')} ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen "
+    f"{_TENS.replace('|', ' ')} hundred thousand".split()
+)
+"""Words that only count. Of a rationale's own they may stand for a result: "7 others and this one are eight"."""
+_CHOICE = re.compile(
+    r"[<>≥≤≈]|\b(?:at\s(?:least|most)|the\s(?:most|least)|round(?:s|ed|ing)?\s(?:up|down|to|off)|rounded|rounding"
+    r"|(?:is|are|was|were)\s(?:more|less|greater|higher|lower|fewer|smaller|larger|bigger)\sthan"
+    r"|cheap(?:er|est)|(?:larg|small|great|high|low|long|short|fast|bigg)est|best|maximum|exceeds?)\b",
+    re.IGNORECASE,
+)
+"""What other numbers could turn round: the dearer of two, or packs rounded up."""
+_SPAN = r"(?:minute|hour|day|morning|afternoon|evening|night|week|month)s?"
+_BOUND = re.compile(
+    rf"\b(\d+)[-\s]{_SPAN}\s(?:[a-z]+\s)?(?:an?|per|each|every|of\s(?:the|each|every))\s(?:hour|day|week|month|year)\b"
+    r"|\b(\d+)-hour\s(?:day|shift|week)\b"
+    r"|\b(\d+)\s?(?:[ap]\.?m\b|o['’]clock)"
+    r"|\b(?:january|february|march|april|may|june|july|august|september|october|november|december)\s(\d+)"
+    r"|\b(\d+)\s(?:january|february|march|april|may|june|july|august|september|october|november|december)\b"
+    r"|(?<![$€£,.\d])\b((?:1[5-9]|20)\d\d)\b(?![,.]\d)"
+)
+"""Hours of a day, days of a week, times of day, dates and years: few other numbers make sense there, so these stay."""
 _DIGITS = re.compile(r"\d[\d,]*")
 _WHOLE = re.compile(r"\d{1,7}|\d{1,3},\d{3}")
 _BULLET = re.compile(r"^[ \t]*(?:\(?\d{1,2}[.)]|step\s+\d+)(?=\s|:)", re.IGNORECASE | re.MULTILINE)
@@ -103,7 +129,8 @@ class _Equation:
 class Template:
     """What can be given other numbers. varied: the question's numbers that are drawn, each once; equations in order.
 
-    in_text, in_rationale: all places where a varied number or a result stands. fixed: numbers that are never drawn.
+    in_text, in_rationale: all places where a varied number or a result stands. fixed: numbers that are never drawn;
+    kept: those of them that the question has.
     """
 
     text: str
@@ -114,9 +141,10 @@ class Template:
     in_text: tuple[_Place, ...]
     in_rationale: tuple[_Place, ...]
     fixed: frozenset[int]
+    kept: frozenset[int]
 
     def fill(self, draw: random.Random, tries: int = TRIES) -> Renumbered | None:
-        """Numbers of as many digits as before, results whole, positive and of no more; None if no draw fits."""
+        """Numbers of as many digits and in the same order, results whole, positive, no longer; None if no draw fits."""
         for _ in range(tries):
             numbers = self._drawn(draw)
             if numbers is not None and self._work_out(worked := dict(numbers)):
@@ -129,18 +157,32 @@ class Template:
         return None
 
     def answer_for(self, numbers: Mapping[int, int]) -> str | None:
-        """The answer with these numbers for the question's own; None if it cannot be told."""
-        if set(numbers) != set(self.varied) or not self._work_out(worked := dict(numbers)):
-            return None
-        return str(worked[self.answer])
+        """The answer with these numbers for the question's own, as far as it has them; None if it cannot be told."""
+        worked = {old: numbers.get(old, old) for old in self.varied}
+        return str(worked[self.answer]) if self._work_out(worked) else None
 
     def _drawn(self, draw: random.Random) -> dict[int, int] | None:
-        """A number for each one of the question's; None if two are the same, one is that of a word, or none is new."""
-        numbers = {old: _like(old, draw) for old in self.varied}
-        new = set(numbers.values())
-        if len(new) < len(numbers) or new & self.fixed or all(old == other for old, other in numbers.items()):
+        """A number for each varied one; None if the order changes, one is that of a word, or none is new.
+
+        What is a part stays smaller than the whole, and an age on the same side of a limit.
+        """
+        numbers: dict[int, int] = {}
+        for alike in self._alike:
+            numbers |= zip(alike, sorted(_like(old, draw) for old in alike), strict=True)
+        in_order = [numbers.get(old, old) for old in sorted({*self.varied, *self.kept})]
+        if any(low >= high for low, high in itertools.pairwise(in_order)):
             return None
-        return numbers
+        return (
+            None if self.fixed & set(numbers.values()) or all(old == new for old, new in numbers.items()) else numbers
+        )
+
+    @property
+    def _alike(self) -> list[list[int]]:
+        """The varied numbers by what `_like` keeps of them: one draw in many would have them in order, so they are."""
+        groups: dict[tuple[int, int], list[int]] = {}
+        for old in sorted(self.varied):
+            groups.setdefault(_shape(old), []).append(old)
+        return list(groups.values())
 
     def _work_out(self, numbers: dict[int, int]) -> bool:
         """Adds each equation's result to the numbers; False where one does not come out as it should."""
@@ -168,18 +210,25 @@ def read_template(question: Question, rationale: str) -> Template | None:
     if not question.answer.isascii() or not question.answer.isdigit():
         return None
     answer = int(question.answer)
-    fixed = _brought_by_words(text) | _brought_by_words(rationale)
+    if _CHOICE.search(rationale):
+        return None
+    fixed = _brought_by_words(text) | _brought_by_words(rationale) | _bound(text)
     asked = list(_numbers(text))
+    sources = _brought_by_words(text) | _brought_by_words(rationale, counting=False)
+    sources.update(int(value) for _, value in asked if value.denominator == 1)
     fixed |= {int(value) for place, value in asked if place is None and value.denominator == 1}
     if any(place is None and value.denominator != 1 for place, value in asked):
         return None  # decimals, fractions, percentages
-    varied = {place.value for place, _ in asked if place is not None} - fixed
-    equations = _read_equations(rationale, varied, fixed)
-    if not varied or not equations:
-        return None
+    own = {place.value for place, _ in asked if place is not None}
+    equations = _read_equations(rationale, own - fixed, fixed)
     results = [equation.result for equation in equations]
     used = {value for equation in equations for value in _operands(equation.left)}
-    if answer not in results or answer in varied or not used & varied:
+    if not used <= sources.union(results):
+        return None
+    # What no equation has may still decide something: an age, a limit. Or it is that of a wrong reading.
+    varied = own & used - fixed
+    fixed |= own - varied
+    if not varied or answer not in results or answer in varied or fixed & set(results):
         return None
     known = varied.union(results)
     in_rationale = []
@@ -198,6 +247,7 @@ def read_template(question: Question, rationale: str) -> Template | None:
         tuple(in_text),
         tuple(in_rationale),
         frozenset(fixed),
+        frozenset(int(value) for _, value in asked if value not in varied),
     )
 
 
@@ -264,21 +314,43 @@ def _without_bullets(text: str) -> str:
     return _BULLET.sub(lambda found: " " * len(found[0]), text)
 
 
-def _brought_by_words(text: str) -> set[int]:
-    words = re.findall(r"[a-z]+", text.lower())
-    return {*_ALWAYS, *(value for word in words for value in _BROUGHT_BY.get(word, ()))}
+def _brought_by_words(text: str, counting: bool = True) -> set[int]:
+    """counting: whether words count that do nothing else."""
+    words = [word for word in re.findall(r"[a-z]+", text.lower()) if counting or word not in _PLAIN]
+    found = {*_ALWAYS, *(value for word in words for value in _BROUGHT_BY.get(word, ()))}
+    return found.union(_compounds(text)) if counting else found
+
+
+def _compounds(text: str) -> Iterator[int]:
+    """The 25 of "twenty-five", the 300 of "three hundred"."""
+    for tens, ones, count, scale in _COMPOUND.findall(text.lower()):
+        yield _named(tens) + _named(ones) if tens else _named(count) * _named(scale)
+
+
+def _named(word: str) -> int:
+    return 1 if word == "one" else max(_BROUGHT_BY[word])
+
+
+def _bound(text: str) -> set[int]:
+    return {int(number) for groups in _BOUND.findall(text.lower()) for number in groups if number}
 
 
 def _bare(digits: str) -> str:
     return digits.replace(",", "")
 
 
+def _shape(number: int) -> tuple[int, int]:
+    """How many digits it has, and how many zeros at the end."""
+    digits = str(number)
+    return len(digits), len(digits) - len(digits.rstrip("0"))
+
+
 def _like(old: int, draw: random.Random) -> int:
-    """A number of as many digits and as many zeros at the end."""
-    digits = str(old)
-    step = int(10 ** (len(digits) - len(digits.rstrip("0"))))
-    low = max(2, int(10 ** (len(digits) - 1)))
-    return draw.randrange(-(-low // step), int(10 ** len(digits)) // step) * step
+    """A number of as many digits and at least as many zeros at the end."""
+    length, zeros = _shape(old)
+    step = int(10**zeros)
+    low = max(2, int(10 ** (length - 1)))
+    return draw.randrange(-(-low // step), int(10**length) // step) * step
 
 
 def _filled(token: Token, numbers: Mapping[int, int]) -> Token:
