@@ -32,6 +32,18 @@ from tutelage.evaluation.calculator import calculated_answer, exact_results
         ("It is so.", "Yes", "Yes"),
         ("12 * 3 = 38.", "38%", "38%"),
         ("1 / 0 = 3.", "3", "3"),
+        ("9 * (5 + 2) = 9 * 7 = 63.", "63", "63"),  # the second 9 says nothing of the first side
+        ("9 * (5 + 2) = 9 * 7 = 65.", "65", "63"),
+        ("6 * 9 + 2 * 9 = 54 + 18 = 74. Then 74 - 2 = 72.", "72", "70"),
+        ("4 * (4 + 4) = 6 * 8 = 48.", "48", "48"),  # what the 6 says is not clear
+        ("3 + 4 = 7 + 2 = 10.", "10", "9"),
+        ("2 + 3 = 1 + 4, and 1 is left.", "1", "1"),
+        ("10 / 3 = 3.33, and 3 of them weigh 3.33 * 3 = 10.", "10", "10"),
+        ("10 / 3 = 3.33.", "3.33", "3.33"),
+        ("10 / 3 = 3.43.", "3.43", "10/3"),
+        ("5 - 8 = -3, so 3 are missing.", "3", "3"),
+        ("5 - 8 = -2.", "-2", "-3"),
+        ("1 hour - 20 minutes = 40 minutes.", "40", "40"),
     ],
 )
 def test_equations_are_worked_out_in_their_order(rationale: str, answer: str | None, calculated: str | None) -> None:
@@ -53,6 +65,10 @@ def test_a_right_chain_stays_as_it_is(numbers: list[int], wrong: int) -> None:
     assert all(claim == value for claim, value in exact_results(" ".join(said)).items())
     off = f"{total} + 1 = {total + 1 + wrong}."
     assert exact_results(off) == {Fraction(total + 1 + wrong): Fraction(total + 1)}
+
+
+def test_what_grows_without_end_is_not_followed() -> None:
+    assert calculated_answer("3 * 3 * 3 * 3 = 3. " * 900, "3") is not None  # each 3 is what the one before came to
 
 
 def test_a_text_that_is_too_long_is_not_read() -> None:

@@ -8,13 +8,23 @@ the rationale says of it wherever that number stands later on, in equations and 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from tutelage.teacher.tutor.arithmetic import Token, clean, evaluate, read_sides, read_tokens, show
+from tutelage.teacher.tutor.arithmetic import (
+    DIGITS,
+    SENTENCE,
+    Token,
+    clean,
+    evaluate,
+    is_negative,
+    read_sides,
+    read_tokens,
+    show,
+)
 
 LONGEST = 20_000
 """Characters of a rationale beyond which it is not read."""
-_SENTENCE = re.compile(r"\S(?:[^\n.!?;]|[.!?;](?!\s))*")
 
 
 def calculated_answer(rationale: str, answer: str | None) -> str | None:
@@ -26,8 +36,8 @@ def calculated_answer(rationale: str, answer: str | None) -> str | None:
         number = Fraction(answer or "")
     except (ValueError, ZeroDivisionError):  # none, or a percentage
         return answer
-    results = exact_results(rationale)
-    return show(results[number]) if number in results else answer
+    result = exact_results(rationale).get(number)
+    return answer if result is None or _is_rounded(result, number) else show(result)
 
 
 def exact_results(rationale: str) -> dict[Fraction, Fraction]:
@@ -35,19 +45,54 @@ def exact_results(rationale: str) -> dict[Fraction, Fraction]:
     results: dict[Fraction, Fraction] = {}
     if len(rationale) > LONGEST:
         return results
-    for sentence in _SENTENCE.finditer(clean(rationale)):
+    for sentence in SENTENCE.finditer(clean(rationale)):
         for left, right in read_sides(read_tokens(sentence[0])):
-            claim = next((token for token in right if token.kind == "number"), None)
+            claim = _claim(left, right)
             if claim is None or not any(token.kind == "operator" for token in left[1:]):
                 continue
-            value = evaluate([_exact(token, results) for token in left])
-            if value is not None:
-                results[claim.value] = value
+            value = evaluate([part for token in left for part in _exact(token, results)])
+            # "1 hour - 20 minutes = 40 minutes" is no slip of computing.
+            if value is not None and not value < 0 < claim and _is_written(value):
+                results[claim] = value
     return results
 
 
-def _exact(token: Token, results: dict[Fraction, Fraction]) -> Token:
-    """With the result in a number's place; what no token can say, a third or less than nothing, stays as it is."""
+def _claim(left: Sequence[Token], right: Sequence[Token]) -> Fraction | None:
+    """What the right side says of the left one; None if that is not clear.
+
+    In "2 * (3 + 4) = 2 * 7 = 14" the 2 says nothing, in "3 + 4 = 7 + 2 = 9" the 7 does.
+    """
+    number = next((token for token in right if token.kind == "number"), None)
+    if number is None:
+        return None
+    claim = -number.value if is_negative(right) else number.value
+    whole = evaluate(right)
+    if whole in (None, claim):
+        return claim
+    value = evaluate(left)
+    return whole if value == whole else claim if value == claim else None
+
+
+def _exact(token: Token, results: Mapping[Fraction, Fraction]) -> Sequence[Token]:
+    """With the result in a number's place; a whole number stays that no number can be put for: a third, or a debt."""
     found = results.get(token.value) if token.kind == "number" and not token.percent else None
-    text = "" if found is None else show(found)
-    return token._replace(text=text) if re.fullmatch(r"[\d.]+", text) else token
+    if found is None:
+        return [token]
+    if re.fullmatch(r"[\d.]+", text := show(found)):
+        return [token._replace(text=text)]
+    if token.value.denominator == 1 or found < 0:
+        return [token]
+    above, below = (token._replace(text=str(part)) for part in (found.numerator, found.denominator))
+    opened, over, closed = (Token(kind, sign, 0, 0) for kind, sign in (("(", "("), ("operator", "/"), (")", ")")))
+    return [opened, above, over, below, closed]
+
+
+def _is_rounded(result: Fraction, number: Fraction) -> bool:
+    """Whether a number with decimals is the result but for those that it leaves out."""
+    decimals = len(show(number).partition(".")[2])
+    return decimals > 0 and abs(result - number) * int(10**decimals) < 1
+
+
+def _is_written(number: Fraction) -> bool:
+    """Whether its digits are few enough to be read again."""
+    return max(abs(number.numerator), number.denominator) < int(10**DIGITS)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-from tutelage.teacher.tutor.arithmetic import Equation, read_equations, show
+from tutelage.teacher.tutor.arithmetic import SENTENCE, Equation, read_equations, show
 
 LONGEST = 20_000
 """Characters of a rationale beyond which it is not read."""
@@ -37,7 +37,6 @@ class Arithmetic:
 
 
 _MARK = re.compile(r"<<[^<>]*>>")
-_SENTENCE = re.compile(r"\S(?:[^\n.!?;]|[.!?;](?!\s))*")
 _ANSWER = re.compile(r"####|\banswer\s*:", re.IGNORECASE)
 # "5 * 3 is 10 more than 5" is no equation, nor is "5 + 5 is 10 of them".
 _IS = re.compile(
@@ -104,7 +103,7 @@ def check_arithmetic(text: str) -> Arithmetic:
 
 def _placed(text: str) -> Iterator[tuple[Equation, int]]:
     """The equations of a text with their places, sentence by sentence."""
-    for sentence in _SENTENCE.finditer(text):
+    for sentence in SENTENCE.finditer(text):
         if "=" not in sentence[0]:
             continue
         place = sentence.start()

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from tutelage.records import Question
-from tutelage.teacher.tutor.arithmetic import Token, evaluate, read_sides, read_tokens
+from tutelage.teacher.tutor.arithmetic import SENTENCE, Token, evaluate, read_sides, read_tokens
 
 TRIES = 200
 """Draws of numbers before a template is given up: a division that comes out even is rare."""
@@ -94,7 +94,6 @@ _DIGITS = re.compile(r"\d[\d,]*")
 _WHOLE = re.compile(r"\d{1,7}|\d{1,3},\d{3}")
 _BULLET = re.compile(r"^[ \t]*(?:\(?\d{1,2}[.)]|step\s+\d+)(?=\s|:)", re.IGNORECASE | re.MULTILINE)
 _BESIDE = re.compile(r"[\w:/^%.,°#'’]")
-_SENTENCE = re.compile(r"\S(?:[^\n.!?;]|[.!?;](?!\s))*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +254,7 @@ def _read_equations(rationale: str, varied: set[int], fixed: set[int]) -> tuple[
     """All equations of a rationale; none if one of them does not hold, or has a number that is from nowhere."""
     known = set(varied)
     found: list[_Equation] = []
-    for sentence in _SENTENCE.finditer(_without_bullets(rationale)):
+    for sentence in SENTENCE.finditer(_without_bullets(rationale)):
         for left, right in read_sides(read_tokens(sentence[0])):
             value = evaluate(left)
             claim = [token for token in right if token.kind in ("number", "operator", "(")]

@@ -63,6 +63,9 @@ class Token(NamedTuple):
         return _fraction(self.text) / 100 if self.percent else _fraction(self.text)
 
 
+SENTENCE = re.compile(r"\S(?:[^\n.!?;]|[.!?;](?!\s))*")
+"""One sentence, or the rest of a line, with its place in a text. `read_steps` keeps no places."""
+
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+"
 _WORD = r"[^\W\d_][\w'’]*"
 # Most of a text is words and the blanks before them, so those that are no sign come first.
@@ -157,7 +160,7 @@ def _equations(text: str, tokens: Sequence[Token]) -> list[Equation]:
         value, claim = evaluate(left), next((token for token in right if token.kind == "number"), None)
         if value is None or claim is None or not any(token.kind == "operator" for token in left[1:]):
             continue
-        claimed = -claim.value if _is_negative(right) else claim.value
+        claimed = -claim.value if is_negative(right) else claim.value
         whole = evaluate(right)
         if whole is not None and whole == value:  # "2 * 6 = 3 * 4", "5 * 3 / 10 = 15/10 = 1.5"
             claimed = whole
@@ -228,17 +231,16 @@ def _is_operator(tokens: Sequence[Token], place: int, started: bool) -> bool:
 
 def _opened(side: Sequence[Token]) -> list[Token]:
     """Without parentheses that belong to the prose around the expression."""
-    tokens = list(side)
-    if not any(token.kind in ("(", ")") for token in tokens):
-        return tokens
-    while tokens and (
-        tokens[0].kind == ")" or [t.kind for t in tokens].count("(") > [t.kind for t in tokens].count(")")
-    ):
-        tokens.pop(0)
-    return tokens
+    kinds = [token.kind for token in side]
+    start, unclosed = 0, kinds.count("(") - kinds.count(")")
+    while start < len(kinds) and (kinds[start] == ")" or unclosed > 0):
+        unclosed -= {"(": 1, ")": -1}.get(kinds[start], 0)
+        start += 1
+    return list(side[start:])
 
 
-def _is_negative(side: Sequence[Token]) -> bool:
+def is_negative(side: Sequence[Token]) -> bool:
+    """Whether a side of an equation begins with a number below zero."""
     return len(side) > 1 and side[0].text == "-" and side[1].kind == "number"
 
 
