@@ -155,7 +155,7 @@ class StatusFile:
 
     def _rate(self) -> float | None:
         moments, work, moved = tuple(self._moments), self._work, self._moved
-        if len(moments) < 2 or work is None:
+        if len(moments) < 2 or work is None or work.done < moments[0][1]:  # another bar has just begun
             return None
         begun, before = moments[0]
         return (work.done - before) / (moved - begun)  # what came in a burst has no moment of its own
