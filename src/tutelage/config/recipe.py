@@ -22,7 +22,7 @@ class RoundsSettings(Section):
         in each round, as STaR does; best with data = "all rounds". Exams are sat by the last round's either way.
     data: "this round" studies that round's rationales (Table 5), "all rounds" merges those of all so far.
     number_variants: copies of each right rationale that a round studies beside it, with other numbers in question and
-        rationale and the arithmetic worked out anew (rounds/renumbering.py); only of what can be read without a doubt.
+        rationale and the arithmetic worked out anew (rounds/renumbering); only of what can be read without a doubt.
     keep: whose students stay on the disk: "all" rounds', or those "needed": the untrained one, the best and the last.
     """
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from tutelage.records import Question
+from tutelage.rounds.renumbering.words import ALWAYS, bound_numbers, brought_by_words, is_choice
 from tutelage.teacher.tutor.arithmetic import SENTENCE, Token, evaluate, read_sides, read_tokens
 
 TRIES = 200
@@ -26,70 +27,6 @@ TRIES = 200
 LONGEST = 2_000
 """Characters of a question or a rationale beyond which it is not read."""
 
-_BRINGS: Mapping[tuple[int, ...], str] = {
-    (2,): "two twice double doubled half halves halved pair couple both second another average mean twins either",
-    (3,): "three third thirds triple tripled thrice triplets",
-    (4,): "four fourth fourths quadruple",
-    (5,): "five fifth nickel nickels",
-    (6,): "six sixth",
-    (7,): "seven seventh",
-    (8,): "eight eighth",
-    (9,): "nine ninth",
-    (10,): "ten tenth decade dime dimes centimeter centimeters cm",
-    (11,): "eleven",
-    (12,): "twelve dozen dozens",
-    **{(number,): word for number, word in enumerate(("thirteen", "fourteen", "fifteen", "sixteen"), 13)},
-    **{(number,): word for number, word in enumerate(("seventeen", "eighteen", "nineteen"), 17)},
-    (20,): "twenty score",
-    **{(10 * number,): word for number, word in enumerate(("thirty", "forty", "fifty", "sixty"), 3)},
-    **{(10 * number,): word for number, word in enumerate(("seventy", "eighty", "ninety"), 7)},
-    (100,): "hundred century percent percentage cent cents penny pennies meter meters",
-    (1000,): "thousand kilometer kilometers km kilogram kilograms kg gram grams liter liters",
-    (5280,): "mile miles",
-    (1_000_000,): "million",
-    (3, 4, 15, 25): "quarter quarters",
-    (12, 24, 30, 60, 3600): "second seconds minute minutes hour hours hourly",
-    (7, 24): "day days daily",
-    (2, 5): "weekday weekdays weekend weekends",
-    (4, 5, 7, 52): "week weeks weekly",
-    (4, 12, 28, 30, 31): "month months monthly",
-    (12, 52, 365, 366): "year years yearly annual annually",
-    (3, 12, 36): "inch inches foot feet yard yards",
-    (2, 4, 8, 16): "ounce ounces pound pounds gallon gallons pint pints quart quarts cup cups",
-    (2, 3, 4): "square squares rectangle rectangular perimeter triangle",
-}
-"""Quantities by the words for them, or by those where people compute with them: they stay as they are."""
-_BROUGHT_BY: dict[str, set[int]] = {}
-for _quantities, _words in _BRINGS.items():
-    for _word in _words.split():
-        _BROUGHT_BY.setdefault(_word, set()).update(_quantities)
-_TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
-_ONES = "one|two|three|four|five|six|seven|eight|nine"
-_COMPOUND = re.compile(rf"\b(?:({_TENS})[-\s]({_ONES})|({_ONES}|ten|eleven|twelve)[-\s](hundred|thousand))\b")
-_ALWAYS = (0, 1)
-"""A number of one or none changes the words around it, so it stays, too."""
-_PLAIN = frozenset(
-    f"{_ONES.replace('|', ' ')} ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen "
-    f"{_TENS.replace('|', ' ')} hundred thousand".split()
-)
-"""Words that only count. Of a rationale's own they may stand for a result: "7 others and this one are eight"."""
-_CHOICE = re.compile(
-    r"[<>≥≤≈]|\b(?:at\s(?:least|most)|the\s(?:most|least)|round(?:s|ed|ing)?\s(?:up|down|to|off)|rounded|rounding"
-    r"|(?:is|are|was|were)\s(?:more|less|greater|higher|lower|fewer|smaller|larger|bigger)\sthan"
-    r"|cheap(?:er|est)|(?:larg|small|great|high|low|long|short|fast|bigg)est|best|maximum|exceeds?)\b",
-    re.IGNORECASE,
-)
-"""What other numbers could turn round: the dearer of two, or packs rounded up."""
-_SPAN = r"(?:minute|hour|day|morning|afternoon|evening|night|week|month)s?"
-_BOUND = re.compile(
-    rf"\b(\d+)[-\s]{_SPAN}\s(?:[a-z]+\s)?(?:an?|per|each|every|of\s(?:the|each|every))\s(?:hour|day|week|month|year)\b"
-    r"|\b(\d+)-hour\s(?:day|shift|week)\b"
-    r"|\b(\d+)\s?(?:[ap]\.?m\b|o['’]clock)"
-    r"|\b(?:january|february|march|april|may|june|july|august|september|october|november|december)\s(\d+)"
-    r"|\b(\d+)\s(?:january|february|march|april|may|june|july|august|september|october|november|december)\b"
-    r"|(?<![$€£,.\d])\b((?:1[5-9]|20)\d\d)\b(?![,.]\d)"
-)
-"""Hours of a day, days of a week, times of day, dates and years: few other numbers make sense there, so these stay."""
 _DIGITS = re.compile(r"\d[\d,]*")
 _WHOLE = re.compile(r"\d{1,7}|\d{1,3},\d{3}")
 _BULLET = re.compile(r"^[ \t]*(?:\(?\d{1,2}[.)]|step\s+\d+)(?=\s|:)", re.IGNORECASE | re.MULTILINE)
@@ -209,11 +146,11 @@ def read_template(question: Question, rationale: str) -> Template | None:
     if not question.answer.isascii() or not question.answer.isdigit():
         return None
     answer = int(question.answer)
-    if _CHOICE.search(rationale):
+    if is_choice(rationale):
         return None
-    fixed = _brought_by_words(text) | _brought_by_words(rationale) | _bound(text)
+    fixed = brought_by_words(text) | brought_by_words(rationale) | bound_numbers(text)
     asked = list(_numbers(text))
-    sources = _brought_by_words(text) | _brought_by_words(rationale, counting=False)
+    sources = brought_by_words(text) | brought_by_words(rationale, counting=False)
     sources.update(int(value) for _, value in asked if value.denominator == 1)
     fixed |= {int(value) for place, value in asked if place is None and value.denominator == 1}
     if any(place is None and value.denominator != 1 for place, value in asked):
@@ -291,7 +228,7 @@ def _numbers(text: str) -> Iterator[tuple[_Place | None, Fraction]]:
             continue
         start, end = digits.span()
         plain = _WHOLE.fullmatch(bare[start:end]) and not token.percent and token.value == int(_bare(digits[0]))
-        if plain and not _is_attached(bare, start, end) and token.value not in _ALWAYS:
+        if plain and not _is_attached(bare, start, end) and token.value not in ALWAYS:
             yield _Place(start, end, int(_bare(digits[0])), "," in digits[0]), token.value
         else:
             yield None, token.value
@@ -311,27 +248,6 @@ def _is_attached(text: str, start: int, end: int) -> bool:
 def _without_bullets(text: str) -> str:
     """The numbers of a list's points are blanked, so that places stay what they are."""
     return _BULLET.sub(lambda found: " " * len(found[0]), text)
-
-
-def _brought_by_words(text: str, counting: bool = True) -> set[int]:
-    """counting: whether words count that do nothing else."""
-    words = [word for word in re.findall(r"[a-z]+", text.lower()) if counting or word not in _PLAIN]
-    found = {*_ALWAYS, *(value for word in words for value in _BROUGHT_BY.get(word, ()))}
-    return found.union(_compounds(text)) if counting else found
-
-
-def _compounds(text: str) -> Iterator[int]:
-    """The 25 of "twenty-five", the 300 of "three hundred"."""
-    for tens, ones, count, scale in _COMPOUND.findall(text.lower()):
-        yield _named(tens) + _named(ones) if tens else _named(count) * _named(scale)
-
-
-def _named(word: str) -> int:
-    return 1 if word == "one" else max(_BROUGHT_BY[word])
-
-
-def _bound(text: str) -> set[int]:
-    return {int(number) for groups in _BOUND.findall(text.lower()) for number in groups if number}
 
 
 def _bare(digits: str) -> str:
