@@ -11,18 +11,9 @@ import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from tutelage.teacher.tutor.arithmetic import (
-    DIGITS,
-    SENTENCE,
-    Token,
-    clean,
-    evaluate,
-    is_negative,
-    read_sides,
-    read_tokens,
-    show,
-)
+from tutelage.teacher.tutor.arithmetic import DIGITS, Token, clean, evaluate, is_negative, show, sides_in
 
+_NUMBER = re.compile(rf"-?[0-9]{{1,{DIGITS}}}(?:\.[0-9]{{1,{DIGITS}}})?")
 LONGEST = 20_000
 """Characters of a rationale beyond which it is not read."""
 
@@ -32,10 +23,9 @@ def calculated_answer(rationale: str, answer: str | None) -> str | None:
 
     answer: in canonical form, None where none could be read. Never raises, on any text.
     """
-    try:
-        number = Fraction(answer or "")
-    except (ValueError, ZeroDivisionError):  # none, or a percentage
+    if answer is None or not _NUMBER.fullmatch(answer):
         return answer
+    number = Fraction(answer)
     result = exact_results(rationale).get(number)
     return answer if result is None or _is_rounded(result, number) else show(result)
 
@@ -45,15 +35,14 @@ def exact_results(rationale: str) -> dict[Fraction, Fraction]:
     results: dict[Fraction, Fraction] = {}
     if len(rationale) > LONGEST:
         return results
-    for sentence in SENTENCE.finditer(clean(rationale)):
-        for left, right in read_sides(read_tokens(sentence[0])):
-            claim = _claim(left, right)
-            if claim is None or not any(token.kind == "operator" for token in left[1:]):
-                continue
-            value = evaluate([part for token in left for part in _exact(token, results)])
-            # "1 hour - 20 minutes = 40 minutes" is no slip of computing.
-            if value is not None and not value < 0 < claim and _is_written(value):
-                results[claim] = value
+    for left, right in sides_in(clean(rationale)):
+        claim = _claim(left, right)
+        if claim is None or not any(token.kind == "operator" for token in left[1:]):
+            continue
+        value = evaluate([part for token in left for part in _exact(token, results)])
+        # "1 hour - 20 minutes = 40 minutes" is no slip of computing.
+        if value is not None and not value < 0 < claim and _is_written(value):
+            results[claim] = value
     return results
 
 

@@ -20,7 +20,7 @@ from fractions import Fraction
 
 from tutelage.records import Question
 from tutelage.rounds.renumbering.words import ALWAYS, bound_numbers, brought_by_words, is_choice
-from tutelage.teacher.tutor.arithmetic import SENTENCE, Token, evaluate, read_sides, read_tokens
+from tutelage.teacher.tutor.arithmetic import Token, evaluate, read_tokens, sides_in
 
 TRIES = 200
 """Draws of numbers before a template is given up: a division that comes out even is rare."""
@@ -191,21 +191,20 @@ def _read_equations(rationale: str, varied: set[int], fixed: set[int]) -> tuple[
     """All equations of a rationale; none if one of them does not hold, or has a number that is from nowhere."""
     known = set(varied)
     found: list[_Equation] = []
-    for sentence in SENTENCE.finditer(_without_bullets(rationale)):
-        for left, right in read_sides(read_tokens(sentence[0])):
-            value = evaluate(left)
-            claim = [token for token in right if token.kind in ("number", "operator", "(")]
-            if value is None or len(claim) != 1 or claim[0].kind != "number" or claim[0].percent:
-                return ()  # "3 + 4 = 7 + 2 = 9" among them
-            operands = _operands(left)
-            if not operands or not operands <= known | fixed or any(token.percent for token in left):
-                return ()
-            if not any(token.kind == "operator" for token in left):
-                return ()
-            if value.denominator != 1 or value != claim[0].value or value in fixed:
-                return ()
-            known.add(value.numerator)
-            found.append(_Equation(tuple(left), value.numerator))
+    for left, right in sides_in(_without_bullets(rationale)):
+        value = evaluate(left)
+        claim = [token for token in right if token.kind in ("number", "operator", "(")]
+        if value is None or len(claim) != 1 or claim[0].kind != "number" or claim[0].percent:
+            return ()  # "3 + 4 = 7 + 2 = 9" among them
+        operands = _operands(left)
+        if not operands or not operands <= known | fixed or any(token.percent for token in left):
+            return ()
+        if not any(token.kind == "operator" for token in left):
+            return ()
+        if value.denominator != 1 or value != claim[0].value or value in fixed:
+            return ()
+        known.add(value.numerator)
+        found.append(_Equation(tuple(left), value.numerator))
     return tuple(found) if len(found) == rationale.count("=") else ()
 
 

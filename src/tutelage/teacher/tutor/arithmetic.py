@@ -170,6 +170,12 @@ def _equations(text: str, tokens: Sequence[Token]) -> list[Equation]:
     return found
 
 
+def sides_in(text: str) -> Iterator[tuple[list[Token], list[Token]]]:
+    """`read_sides` of a text, sentence by sentence."""
+    for sentence in SENTENCE.finditer(text):
+        yield from read_sides(read_tokens(sentence[0]))
+
+
 def read_sides(tokens: Sequence[Token]) -> Iterator[tuple[list[Token], list[Token]]]:
     """The tokens on the left and on the right of each equals sign; of "3 + 4 = 7 + 2 = 9" the middle ones twice.
 
