@@ -81,8 +81,9 @@ class Template:
 
     def fill(self, draw: random.Random, tries: int = TRIES) -> Renumbered | None:
         """Numbers of as many digits and in the same order, results whole, positive, no longer; None if no draw fits."""
+        alike = self._alike()
         for _ in range(tries):
-            numbers = self._drawn(draw)
+            numbers = self._drawn(draw, alike)
             if numbers is not None and self._work_out(worked := dict(numbers)):
                 return Renumbered(
                     _with(self.text, self.in_text, worked),
@@ -97,22 +98,21 @@ class Template:
         worked = {old: numbers.get(old, old) for old in self.varied}
         return str(worked[self.answer]) if self._work_out(worked) else None
 
-    def _drawn(self, draw: random.Random) -> dict[int, int] | None:
+    def _drawn(self, draw: random.Random, alike: Sequence[Sequence[int]]) -> dict[int, int] | None:
         """A number for each varied one; None if the order changes, one is that of a word, or none is new.
 
         What is a part stays smaller than the whole, and an age on the same side of a limit.
         """
         numbers: dict[int, int] = {}
-        for alike in self._alike:
-            numbers |= zip(alike, sorted(_like(old, draw) for old in alike), strict=True)
+        for group in alike:
+            numbers |= zip(group, sorted(_like(old, draw) for old in group), strict=True)
         in_order = [numbers.get(old, old) for old in sorted({*self.varied, *self.kept})]
         if any(low >= high for low, high in itertools.pairwise(in_order)):
             return None
-        return (
-            None if self.fixed & set(numbers.values()) or all(old == new for old, new in numbers.items()) else numbers
-        )
+        if self.fixed & set(numbers.values()) or all(old == new for old, new in numbers.items()):
+            return None
+        return numbers
 
-    @property
     def _alike(self) -> list[list[int]]:
         """The varied numbers by what `_like` keeps of them: one draw in many would have them in order, so they are."""
         groups: dict[tuple[int, int], list[int]] = {}
