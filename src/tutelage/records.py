@@ -96,6 +96,7 @@ Verdict = Literal[
     "no reasoning",
     "tells of the prompt",
     "wrong step",
+    "unfounded",
     "repeated",
     "too long",
     "surplus",
@@ -104,7 +105,8 @@ Verdict = Literal[
 """What became of a teacher's reply. Only "kept" ones are studied; "surplus" were right, but enough were kept.
 "cut off": the limit of new tokens cut it before its answer.
 One that "tells of the prompt" speaks of the hint or of the student's mistake, which the student will never see.
-One with a "wrong step" has an equation that does not hold."""
+One with a "wrong step" has an equation that does not hold. An "unfounded" one has its answer, or a number it computes
+with, from nowhere."""
 
 
 @checked_dataclass(frozen=True, slots=True, config=_STRICT)

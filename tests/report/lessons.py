@@ -39,6 +39,7 @@ DROPPED: Sequence[tuple[Verdict, str]] = (
     ("no reasoning", "Answer: 7"),
     ("tells of the prompt", "The hint says 7."),
     ("wrong step", "3 + 3 = 7."),
+    ("unfounded", "2 + 2 = 4. So it is 7."),
     ("too long", "Well, well, well."),
 )
 

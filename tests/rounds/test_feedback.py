@@ -128,6 +128,8 @@ def test_a_recipe_may_drop_replies_whose_arithmetic_does_not_hold(
     assert [one.verdict for one in kept] == ["kept"] * 3
     dropped = sort(tutor_run(recipe, tmp_path / "dropped", "teacher.drop_wrong_steps=true"), tiny_student, *texts)
     assert [one.verdict for one in dropped] == ["wrong step", "kept", "kept"]
+    dropped = sort(tutor_run(recipe, tmp_path / "founded", "teacher.drop_unfounded=true"), tiny_student, *texts)
+    assert [one.verdict for one in dropped] == ["kept", "kept", "unfounded"]
 
 
 def test_trivial_differences_make_no_other_rationale(recipe: Path, tmp_path: Path, tiny_student: Student) -> None:

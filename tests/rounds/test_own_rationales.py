@@ -59,6 +59,8 @@ def test_own_rationales_are_held_to_the_teachers_rules(recipe: Path) -> None:
     )
     assert lenient == [("pens", "2 + 2 = 5."), ("pens", "2 + 3 = 5.")]
     assert strict == [("pens", "2 + 3 = 5.")]
+    strict = picked(read_recipe(recipe, ["exam.own_rationales=9", "teacher.drop_unfounded=true"]), exam)
+    assert strict == []  # the question has neither a 2 nor a 3
 
 
 def own_run(recipe: Path, folder: Path, *overrides: str) -> Run:

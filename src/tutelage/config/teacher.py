@@ -22,7 +22,9 @@ class TeacherSettings(Section):
         or the "shortest" by the student's tokens.
     drop_leaks: whether a right reply that speaks of the hint or of the mistake is left out of the lesson.
     drop_wrong_steps: whether a right reply with an equation that does not hold is left out: a small teacher that is
-    told the answer may bend its arithmetic to it.
+        told the answer may bend its arithmetic to it.
+    drop_unfounded: whether a right reply is left out whose answer does not come from the question's numbers by its own
+        equations: told the answer, a small teacher may write it behind any reasoning. Of tasks with numbers alone.
     """
 
     feedback: bool = True
@@ -32,6 +34,7 @@ class TeacherSettings(Section):
     prefer: Literal["first", "shortest"] = "first"
     drop_leaks: bool = True
     drop_wrong_steps: bool = False
+    drop_unfounded: bool = False
 
 
 class SampledTeacherSettings(TeacherSettings):

@@ -12,12 +12,12 @@ from typing import overload
 
 from tutelage.config import RecordedTeacherSettings, SampledTeacherSettings
 from tutelage.errors import TeacherError, TutelageError
-from tutelage.evaluation.steps import check_arithmetic
 from tutelage.progress import progress, say
-from tutelage.prompts import mentions_prompt, solution_text, teacher_prompt
+from tutelage.prompts import solution_text, teacher_prompt
 from tutelage.records import Correction, Mistake, Question, Verdict
 from tutelage.rounds.cast import build_spending, build_teacher
 from tutelage.rounds.exam import exam, mistakes
+from tutelage.rounds.flaws import flaw
 from tutelage.rounds.run import Run
 from tutelage.seeds import derive_seed
 from tutelage.student.model.student import Student
@@ -230,12 +230,8 @@ def _verdict(run: Run, question: Question, rationale: str, answer: str | None, t
         return "no answer"
     if not is_right(answer, question):
         return "wrong answer"
-    if not rationale:
-        return "no reasoning"
-    if run.recipe.teacher.drop_leaks and mentions_prompt(rationale, question):
-        return "tells of the prompt"
-    if run.recipe.teacher.drop_wrong_steps and check_arithmetic(rationale).wrong is not None:
-        return "wrong step"
+    if (found := flaw(rationale, question, run.recipe.teacher)) is not None:
+        return found
     # A student that learns to reason for longer than an exam lets it never gets to its answer.
     if tokens + 1 > min(run.recipe.exam.max_new_tokens, run.recipe.evaluation.max_new_tokens):
         return "too long"

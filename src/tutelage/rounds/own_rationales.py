@@ -9,10 +9,9 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from tutelage.config import Recipe, TeacherSettings
-from tutelage.evaluation.steps import check_arithmetic
-from tutelage.prompts import mentions_prompt
 from tutelage.records import Attempt, Correction, Question, Verdict
 from tutelage.rounds.feedback import folded
+from tutelage.rounds.flaws import flaw
 
 
 def own_rationales(
@@ -52,10 +51,4 @@ def verdict_on(attempt: Attempt, question: Question, settings: TeacherSettings) 
         return "no answer" if attempt.finished else "cut off"
     if not attempt.correct:
         return "wrong answer"
-    if not attempt.rationale:
-        return "no reasoning"
-    if settings.drop_leaks and mentions_prompt(attempt.rationale, question):
-        return "tells of the prompt"
-    if settings.drop_wrong_steps and check_arithmetic(attempt.rationale).wrong is not None:
-        return "wrong step"
-    return "kept"
+    return flaw(attempt.rationale, question, settings) or "kept"

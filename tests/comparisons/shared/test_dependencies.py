@@ -63,6 +63,7 @@ CHANGES = [
     ("teacher.replies=3", {"feedback 1", "lesson 1", *LEARNED}),
     ("teacher.prefer=shortest", {"feedback 1", "lesson 1", *LEARNED}),
     ("teacher.hard_replies=8", {"feedback 1", "lesson 1", *LEARNED}),
+    ("teacher.drop_unfounded=true", {"feedback 1", "lesson 1", *LEARNED}),
     ("exam.own_rationales=1", {"lesson 1", *LEARNED}),
     ("rounds.number_variants=2", {"lesson 1", *LEARNED}),
     ("teacher.kind=recorded", {"feedback 1", "lesson 1", *LEARNED}),
@@ -87,7 +88,7 @@ def test_the_teacher_of_round_1_may_be_another(run: Run, recipe: Path) -> None:
 
 def test_rules_for_the_students_own_rationales_hold_in_round_1_whoever_teaches_there(run: Run, recipe: Path) -> None:
     base = ["first_teacher.kind=recorded", "exam.own_rationales=1"]
-    for rule in ("teacher.drop_leaks=false", "teacher.drop_wrong_steps=true"):
+    for rule in ("teacher.drop_leaks=false", "teacher.drop_wrong_steps=true", "teacher.drop_unfounded=true"):
         assert changed(run, recipe, rule, base=base) == {"lesson 1", *LEARNED}, rule
         assert "feedback 1" in changed(run, recipe, rule, base=base[:1], name="star"), rule
     assert changed(run, recipe, "first_teacher.replies=3", base=base[:1], name="star") == set()

@@ -65,7 +65,7 @@ _TEACHER_FREE = {
     *("connect_seconds", "timeout_seconds", "retries", "budget", "price", "cache", "tokenizer", "batch_size"),
 }
 
-_OPTIONS = {"prefer", "hard_replies"}
+_OPTIONS = {"prefer", "hard_replies", "drop_unfounded"}
 """Of a teacher; at their defaults they stand in no hash, so that runs older than they are can be taken over."""
 
 Key = tuple[int, Stage]
@@ -109,6 +109,7 @@ class _Keys:
         if run.recipe.exam.own_rationales and "lesson" not in method.own:
             rules = run.recipe.teacher  # which with a first teacher are no part of round 1's feedback
             self._own_rationales = [run.recipe.exam.own_rationales, rules.drop_leaks, rules.drop_wrong_steps]
+            self._own_rationales += ["drop_unfounded"] * rules.drop_unfounded  # as in _OPTIONS
         self._parts = _sections(run.recipe)
         self._questions = _by_split(run.workspace.questions)
         demonstrations = read_json(run.workspace.demonstrations)
@@ -140,6 +141,7 @@ class _Keys:
         free = _TEACHER_FREE | _OPTIONS | ({"feedback"} if number == 1 else set())
         teacher = _without(recipe.teacher.model_dump(mode="json", by_alias=True), free)
         options: list[object] = [] if recipe.teacher.prefer == "first" else [recipe.teacher.prefer]
+        options += ["drop_unfounded"] * recipe.teacher.drop_unfounded
         if self._sits_exams and recipe.teacher.hard_replies is not None:
             options.append((recipe.teacher.hard_replies, self.found[number, "exam"]))
         limit = min(recipe.exam.max_new_tokens, recipe.evaluation.max_new_tokens)

@@ -23,6 +23,7 @@ VERDICTS: Mapping[Verdict, str] = {
     "no reasoning": "Dropped: it gives the answer without a rationale.",
     "tells of the prompt": "Dropped: it speaks of the hint or of the student's mistake, which the student never sees.",
     "wrong step": "Dropped: an equation in it does not hold.",
+    "unfounded": "Dropped: its answer does not come from the question's numbers by its equations.",
     "repeated": "Dropped: a rationale with the same words was kept already.",
     "too long": "Dropped: longer than the student may write in an exam or an evaluation.",
     "surplus": "Right, but enough rationales were kept already.",

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 
 _BRINGS: Mapping[tuple[int, ...], str] = {
-    (2,): "two twice double doubled half halves halved pair couple both second another average mean twins either",
-    (3,): "three third thirds triple tripled thrice triplets",
-    (4,): "four fourth fourths quadruple",
+    (2,): "two twice double doubles doubled half halves halved pair couple both second another average mean twins "
+    "either",
+    (3,): "three third thirds triple triples tripled thrice triplets",
+    (4,): "four fourth fourths quadruple quadruples quadrupled",
     (5,): "five fifth nickel nickels",
     (6,): "six sixth",
     (7,): "seven seventh",

@@ -67,7 +67,7 @@ SENTENCE = re.compile(r"\S(?:[^\n.!?;]|[.!?;](?!\s))*")
 """One sentence, or the rest of a line, with its place in a text. `read_steps` keeps no places."""
 
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+"
-_WORD = r"[^\W\d_][\w'’]*"
+_WORD = r"[^\W\d_][\w'’]*(?:-[^\W\d_][\w'’]*)*"  # "t-shirt" subtracts nothing
 # Most of a text is words and the blanks before them, so those that are no sign come first.
 _TOKEN = re.compile(
     rf"\s?(?P<plain>(?!(?:[xX]|of)\b){_WORD})|(?P<number>[$€£]?\s?(?:{_NUMBER}))(?P<percent>\s?%)?"
