@@ -200,6 +200,7 @@ def test_an_api_teacher_sees_the_mistake_and_the_gold_answer(
     assert sums[1]["with_feedback"]["requests"] == len({c.question_id for c in second}) > 0
     assert sums[1]["without_feedback"]["requests"] == 0
     assert [one["leaks"] for one in sums] == [0, 0]
+    assert [set(one["flawed"]) for one in sums] == [{"wrong_step", "unfounded", "either"}] * 2
     assert [one["set_aside"] for one in sums] == [0, 0]
     assert sums[0]["prompt_tokens"] == 20 * 30
     assert sums[0]["cost"] is None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tutelage.prompts import mentions_prompt
-from tutelage.records import Attempt, Correction, Mistake, Triplet
+from tutelage.records import Attempt, Correction, Mistake, Question, Triplet
 from tutelage.rounds.feedback import count_verdicts
+from tutelage.rounds.flaws import count_flaws
 from tutelage.rounds.leakage import round_leakage
 from tutelage.rounds.run import Run
 from tutelage.rounds.study import read_training
@@ -23,6 +24,7 @@ def summarize(run: Run, number: int) -> dict[str, Any]:
     error_rate: wrong or unreadable attempts of the exam, a fraction of 1; questions_with_mistake: how many
     training questions had any. successes: requests from which a rationale was kept (Table 3).
     tokens, cost: as the teacher counted them, null where it does not say. leaks: right replies that speak of the hint.
+    flawed: kept rationales with a wrong step, with an answer or a number from nowhere, and with either.
     own: samples whose right rationale the student wrote itself; variants: those with other numbers.
     test_questions_*: counted from what was sent and studied; anything but 0 is a bug. leakage: by the words, see
     `round_leakage`.
@@ -66,6 +68,7 @@ def _exam(attempts: Sequence[Attempt], found: Sequence[Mistake]) -> dict[str, An
 
 def _feedback(run: Run, corrections: Sequence[Correction]) -> dict[str, Any]:
     verdicts = count_verdicts(corrections)
+    questions = {question.id: question for question in run.questions["train"]}
     return {
         "requests": len({correction.question_id for correction in corrections}),
         "tailored": len({c.question_id for c in corrections if c.mistake is not None}),
@@ -73,7 +76,8 @@ def _feedback(run: Run, corrections: Sequence[Correction]) -> dict[str, Any]:
         "replies": sum(count for verdict, count in verdicts.items() if verdict != "failed"),
         "rationales": verdicts.get("kept", 0),
         "verdicts": verdicts,
-        "leaks": _leaks(run, corrections),
+        "leaks": _leaks(corrections, questions),
+        "flawed": count_flaws(corrections, questions),
         "with_feedback": _table_3(corrections, shown=True),
         "without_feedback": _table_3(corrections, shown=False),
     }
@@ -99,9 +103,8 @@ def _table_3(corrections: Sequence[Correction], shown: bool) -> dict[str, int]:
     }
 
 
-def _leaks(run: Run, corrections: Sequence[Correction]) -> int:
+def _leaks(corrections: Sequence[Correction], questions: Mapping[str, Question]) -> int:
     """Right replies that speak of the hint or of the mistake, whether the recipe drops them or not."""
-    questions = {question.id: question for question in run.questions["train"]}
     right = [c for c in corrections if c.answer is not None and c.rationale and c.verdict != "wrong answer"]
     return sum(mentions_prompt(c.rationale, questions[c.question_id]) for c in right)
 
