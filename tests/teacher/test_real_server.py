@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 
 SLOTS = 4
 """Sequences that llama.cpp's server works on at a time, which is also the most choices it gives."""
-MOST = 12
+MOST = 6
 """Tokens a reply."""
 
 
