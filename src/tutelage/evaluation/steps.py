@@ -87,7 +87,7 @@ def check_arithmetic(text: str) -> Arithmetic:
     # Blanks of the same length take the place of what is not read, so that places in it are places in the text.
     answer = _ANSWER.search(text)
     read = text[: answer.start()] if answer else text
-    read = _IS.sub(lambda found: "=".rjust(len(found[0])), _MARK.sub(lambda found: " " * len(found[0]), read))
+    read = with_equals_signs(_MARK.sub(lambda found: " " * len(found[0]), read))
     if "=" not in read:
         return Arithmetic(0, None)
     equations = 0
@@ -99,6 +99,11 @@ def check_arithmetic(text: str) -> Arithmetic:
         if not holds:
             return Arithmetic(equations, WrongStep(start, start + len(equation.text), show(equation.value)))
     return Arithmetic(equations, None)
+
+
+def with_equals_signs(text: str) -> str:
+    """The text with signs for the words between the sides of "12 * 5 is 50"; places in it stay what they are."""
+    return _IS.sub(lambda found: "=".rjust(len(found[0])), text)
 
 
 def _placed(text: str) -> Iterator[tuple[Equation, int]]:

@@ -11,15 +11,17 @@ import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
+from tutelage.evaluation.steps import with_equals_signs
 from tutelage.records import Question
 from tutelage.rounds.renumbering import brought_by_words
-from tutelage.teacher.tutor.arithmetic import Token, clean, evaluate, read_tokens, sides_in
+from tutelage.teacher.tutor.arithmetic import SENTENCE, Token, clean, evaluate, read_sides, read_tokens
 
 LONGEST = 20_000
 """Characters of a rationale or a question beyond which it is not read."""
 
 _DIGITS = re.compile(r"[0-9]{1,20}")
 _HUNDRED = Fraction(100)
+_CENTS = re.compile(r"\bcents?\b|¢", re.IGNORECASE)
 
 
 def is_founded(rationale: str, question: Question) -> bool:
@@ -35,8 +37,13 @@ def is_founded(rationale: str, question: Question) -> bool:
     if answer is None:
         return True
     known = {*_numbers(question.text), *map(Fraction, brought_by_words(rationale, counting=False))}
-    reached, before = False, None
-    for left, right in sides_in(clean(rationale)):
+    reached, before, algebra = False, None, False
+    for left, right, counts in _equations(with_equals_signs(clean(rationale))):
+        if not any(token.kind == "operator" for token in left):
+            # "Eggs left = 16" comes to nothing; "2x + 3 = 9, so x = 3" and "4(5) = 20" do, but cannot be read.
+            algebra = algebra or counts
+            if not algebra:
+                continue
         # The 7 of "2 * (3 + 4) = 2 * 7 = 14" was said to be what the side before comes to.
         if left != before and not known.issuperset(value for token in left for value in _operand(token, known)):
             return False
@@ -47,12 +54,28 @@ def is_founded(rationale: str, question: Question) -> bool:
     return reached
 
 
+def _equations(text: str) -> Iterator[tuple[list[Token], list[Token], bool]]:
+    """The sides of each equals sign, as `sides_in` has them, and whether something is computed before it at all."""
+    for sentence in SENTENCE.finditer(text):
+        tokens = read_tokens(sentence[0])
+        signs = [place for place, token in enumerate(tokens) if token.kind == "="]
+        for (left, right), start, end in zip(read_sides(tokens), [-1, *signs], signs, strict=False):
+            before = tokens[start + 1 : end]
+            yield left, right, len(before) > 1 and any(token.kind == "number" for token in before)
+
+
 def _numbers(text: str) -> Iterator[Fraction]:
-    """All that a question's numbers and words say; of a percentage what is left, too."""
-    yield from map(Fraction, brought_by_words(text))
+    """All that a question's numbers and words say: a half is 0.5 as well, 50 cents are $0.50; 20% leave 80%."""
+    for quantity in brought_by_words(text):
+        yield Fraction(quantity)
+        if quantity:
+            yield Fraction(1, quantity)
+    cents = _CENTS.search(text) is not None
     for token in read_tokens(text):
         if token.kind == "number":
             yield token.value
+            if cents:
+                yield token.value / 100
             if token.percent:
                 yield from (_HUNDRED, token.value * 100, 1 - token.value, 100 - token.value * 100, 1 + token.value)
         elif token.kind == "word":

@@ -219,7 +219,7 @@ def _sides(tokens: Sequence[Token]) -> list[tuple[list[Token], bool]]:
 
 
 def _is_variable(word: str) -> bool:
-    return len(word) == 1 and word not in "aAI"
+    return word not in ("a", "A", "I") and all(len(part) == 1 for part in word.split("-"))  # "x", "x-x"
 
 
 def _is_operator(tokens: Sequence[Token], place: int, started: bool) -> bool:
