@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tutelage.student.engine.drawing import Greedy, Sampling, choose, draw, uniform_numbers
@@ -57,6 +57,7 @@ def test_greedy_takes_the_likeliest_whatever_the_numbers() -> None:
     logits=st.lists(st.integers(-40, 40).map(lambda number: number / 4), min_size=1, max_size=1100),
     top_p=st.floats(0.01, 1.0),
 )
+@example(logits=[0.0, 0.25], top_p=1.0)
 @settings(deadline=None)
 def test_the_nucleus_is_the_likeliest_tokens_with_their_equals(logits: list[float], top_p: float) -> None:
     """By halving as by sorting: a token is in if what is likelier has less than top_p together."""

@@ -135,7 +135,8 @@ def _nucleus_floor(scaled_RV: Tensor, weight_RV: Tensor, top_p: float) -> Tensor
         less_R1 = weight_RV.where(scaled_RV > middle_R1, 0).sum(-1, keepdim=True) < enough_R1
         high_R1 = middle_R1.where(less_R1, high_R1)
         low_R1 = low_R1.where(less_R1, middle_R1)
-    return high_R1
+    # Halving comes near that logit from above, and may end just beside it: of a logit of 0 it always does.
+    return scaled_RV.where(scaled_RV <= high_R1, -torch.inf).amax(-1, keepdim=True)
 
 
 _BLOCK = 512
