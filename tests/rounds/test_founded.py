@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tutelage.evaluation.steps import LONGEST
 from tutelage.records import Question
-from tutelage.rounds.founded import LONGEST, is_founded
+from tutelage.rounds.founded import is_founded
 
 HENS = Question("h", "12 hens lay 3 eggs each. Of these 20 are sold. How many are left?", "16", "number")
 RENT = Question("r", "The rent of $900 rises by 20%. What does half a year cost from then?", "6480", "number")

@@ -11,11 +11,10 @@ import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
+from tutelage.evaluation.steps import LONGEST
 from tutelage.teacher.tutor.arithmetic import DIGITS, Token, clean, evaluate, is_negative, show, sides_in
 
 _NUMBER = re.compile(rf"-?[0-9]{{1,{DIGITS}}}(?:\.[0-9]{{1,{DIGITS}}})?")
-LONGEST = 20_000
-"""Characters of a rationale beyond which it is not read."""
 
 
 def calculated_answer(rationale: str, answer: str | None) -> str | None:

@@ -11,13 +11,10 @@ import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from tutelage.evaluation.steps import with_equals_signs
+from tutelage.evaluation.steps import LONGEST, with_equals_signs
 from tutelage.records import Question
 from tutelage.rounds.renumbering import brought_by_words
 from tutelage.teacher.tutor.arithmetic import SENTENCE, Token, clean, evaluate, read_sides, read_tokens
-
-LONGEST = 20_000
-"""Characters of a rationale or a question beyond which it is not read."""
 
 _DIGITS = re.compile(r"[0-9]{1,20}")
 _HUNDRED = Fraction(100)
