@@ -25,7 +25,7 @@ from tutelage.student.answering.stopping import EndRule, writes_lines
 from tutelage.student.answering.vllm import VllmAnswerer
 from tutelage.student.engine.drawing import Greedy, Sampling
 from tutelage.student.model.student import Student, load_student, save_student
-from tutelage.student.text.encoding import encode_sample
+from tutelage.student.text.encoding import Text, encode_sample, encode_samples
 
 FLAN = "Flan-T5, gated and untied"
 BART_NAME = "BART, learned positions and a bias"
@@ -138,6 +138,9 @@ def test_exam_and_study_give_the_encoder_the_same_tokens(student: Student) -> No
     assert sample.token_ids[-1] == student.eos_id
     assert sample.weights == (0.0, *(1.0 for _ in sample.token_ids[1:]))
     assert student.tokenizer.decode(list(sample.token_ids[1 : sample.last + 1])) == "4 + 4 = 8. Answer: 8"
+    others = [Text("", "Question: cats", " legs"), Text(before, f"Question:{question}", " legs")]
+    expected = [encode_sample(student, *text, 0.1) for text in others]
+    assert encode_samples(student, others, 0.1) == expected
 
 
 @pytest.mark.parametrize("invented", ["", " Question: A cow has 4 legs. Reasoning: Answer: 4"])

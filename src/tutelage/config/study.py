@@ -20,7 +20,9 @@ class StudySettings(Section):
     batch_size: samples an optimizer step; micro_batch_size: samples a forward pass, None takes what suits the device.
     gradient_checkpointing: computes activations anew in the backward pass, which takes a third longer and far less
         memory; None does so once memory has run out.
-    max_gradient_norm: clipping; 0 leaves it out. checkpoint_steps: optimizer steps between checkpoints.
+    max_gradient_norm: clipping; 0 leaves it out.
+    checkpoint_steps: optimizer steps between checkpoints; None: one a minute, and fewer where saving takes more than a
+        twentieth of the time.
     sharding: of a study on several GPUs. "none": each holds the whole student. "full": each holds a part of every
         weight, gradient and optimizer state (FSDP2), for students that do not fit one.
     """
@@ -41,7 +43,7 @@ class StudySettings(Section):
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     epsilon: PositiveFloat = 1e-8
     max_gradient_norm: NotNegative = 1.0
-    checkpoint_steps: PositiveInt = 100
+    checkpoint_steps: PositiveInt | None = None
     sharding: Literal["none", "full"] = "none"
 
     def rate(self, start: int) -> float:

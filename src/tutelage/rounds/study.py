@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from functools import cache
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from tutelage.distributed import is_leader
 from tutelage.errors import DataError
 from tutelage.progress import progress, say
-from tutelage.records import Mistake, Question, SplitName, Triplet
+from tutelage.records import Question, SplitName, Triplet
 from tutelage.rounds.lesson import lesson
 from tutelage.rounds.orders import call
 from tutelage.rounds.run import Run
@@ -21,7 +21,7 @@ from tutelage.seeds import derive_seed
 from tutelage.student.loss.separate import LessonSample
 from tutelage.student.model.student import Student
 from tutelage.student.ranks.sharding import gather_weights
-from tutelage.student.text.encoding import Sample, encode_sample
+from tutelage.student.text.encoding import Sample, Text, encode_samples
 from tutelage.student.text.prompting import prompting_for
 from tutelage.student.training.loop import Step, count_steps
 from tutelage.student.training.loop import study as train
@@ -57,7 +57,10 @@ def train_student(run: Run, number: int, encode: Encode | None = None) -> None:
     start = run.recipe.rounds.begins_with(number)
     student = run.learner(start)
     # The file, and nothing that might make it: on a disk that lags a rank must not come to ask the teacher.
-    samples = (encode or encode_lesson)(run, student, read_records(place.lesson, Triplet))
+    triplets = read_records(place.lesson, Triplet)
+    if not settings.lambda_:  # without a triplet loss nothing reads them
+        triplets = [replace(triplet, positive=None, negative=None) for triplet in triplets]
+    samples = (encode or encode_lesson)(run, student, triplets)
     total = count_steps(samples, settings)
     if settings.warmup_steps >= total:
         say(f"Note: the {total} steps of this study all lie in its warm-up of {settings.warmup_steps} steps.")
@@ -113,6 +116,24 @@ def read_training(path: Path) -> list[Step]:
     return read_records(path, Step)
 
 
+class _Solved(NamedTuple):
+    """A question with a rationale and what it comes to; None: it comes to no answer."""
+
+    question: Question
+    rationale: str
+    answer: str | None
+
+
+def _solutions(question: Question, triplet: Triplet) -> tuple[_Solved, _Solved | None, _Solved | None]:
+    """A sample's anchor, positive and negative. question: as the sample asks it."""
+    positive, negative = triplet.positive, triplet.negative
+    return (
+        _Solved(question, triplet.anchor, question.answer),
+        None if positive is None else _Solved(question, positive, question.answer),
+        None if negative is None else _Solved(question, negative.rationale, negative.answer),
+    )
+
+
 def encode_lesson(
     run: Run, student: Student, triplets: Sequence[Triplet], asked_of: SplitName = "train"
 ) -> list[LessonSample]:
@@ -124,22 +145,28 @@ def encode_lesson(
     prompting = prompting_for(student, run.recipe.prompt, run.demonstrations)
     weight, limit = run.recipe.study.demonstration_weight, student.context
 
-    @cache  # a positive is another sample's anchor, and a mistake may be several samples' negative
-    def encode(question: Question, rationale: str, answer: str | None) -> Sample | None:
-        prompt, solution = prompting.prompt(question), prompting.solution(rationale, answer)
-        sample = encode_sample(student, prompt.before, prompt.asked, solution, weight, prompting.end_id)
-        return sample if limit is None or max(len(sample.token_ids), len(sample.source_ids)) <= limit else None
+    # A positive is another sample's anchor, and a mistake may be several samples' negative: each text once.
+    asked = [triplet.asked(questions[triplet.question_id]) for triplet in triplets]
+    wanted: dict[_Solved, None] = {}
+    for question, triplet in zip(asked, triplets, strict=True):
+        wanted.update(dict.fromkeys(one for one in _solutions(question, triplet) if one is not None))
+    texts = []
+    for one in wanted:
+        prompt = prompting.prompt(one.question)
+        texts.append(Text(prompt.before, prompt.asked, prompting.solution(one.rationale, one.answer)))
+    encoded = dict(zip(wanted, encode_samples(student, texts, weight, prompting.end_id), strict=True))
 
-    def encode_mistake(question: Question, mistake: Mistake | None) -> Sample | None:
-        return None if mistake is None else encode(question, mistake.rationale, mistake.answer)
+    def fitting(solved: _Solved | None) -> Sample | None:
+        sample = None if solved is None else encoded[solved]
+        if sample is None or limit is None:
+            return sample
+        return sample if max(len(sample.token_ids), len(sample.source_ids)) <= limit else None
 
     samples = []
-    for triplet in triplets:
-        question = triplet.asked(questions[triplet.question_id])
-        anchor = encode(question, triplet.anchor, question.answer)
+    for question, triplet in zip(asked, triplets, strict=True):
+        anchor, positive, negative = map(fitting, _solutions(question, triplet))
         if anchor is not None:
-            positive = None if triplet.positive is None else encode(question, triplet.positive, question.answer)
-            samples.append(LessonSample(question.id, anchor, positive, encode_mistake(question, triplet.negative)))
+            samples.append(LessonSample(question.id, anchor, positive, negative))
     if len(samples) < len(triplets):
         say(f"Left out {len(triplets) - len(samples)} samples longer than the student's context of {limit} tokens.")
     if not samples:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tutelage.student.model.student import Student
-from tutelage.student.text.encoding import encode_sample, pad
+from tutelage.student.text import encoding
+from tutelage.student.text.encoding import Text, encode_sample, encode_samples, pad
 
 DEMONSTRATIONS = "Question: Two and two?\nReasoning: 2 + 2 = 4.\nAnswer: 4\n\n"
 QUESTION = "Question: Three and one?\nReasoning:"
@@ -53,3 +57,20 @@ def test_padding_is_told_by_the_mask(tiny_student: Student) -> None:
     assert batch.attention_BT.sum(dim=1).tolist() == [len(short.token_ids), len(long.token_ids)]
     assert batch.weight_BT[0, len(short.token_ids) :].sum() == 0
     assert tuple(batch.token_BT[0, : len(short.token_ids)].tolist()) == short.token_ids
+
+
+_PIECES = st.text(alphabet=st.sampled_from("ab 4+=.:\n\t,é漢🙂"), max_size=12)
+
+
+@pytest.fixture
+def in_threes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a few texts take several calls of the tokenizer."""
+    monkeypatch.setattr(encoding, "_AT_A_TIME", 3)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # which stays the same for all examples
+@given(texts=st.lists(st.builds(Text, st.sampled_from(["", DEMONSTRATIONS]), _PIECES, _PIECES), max_size=8))
+def test_many_texts_at_once_come_out_as_one_by_one(in_threes: None, tiny_student: Student, texts: list[Text]) -> None:
+    twice = [*texts, *texts[:2]]
+    expected = [encode_sample(tiny_student, *text, 0.1) for text in twice]
+    assert encode_samples(tiny_student, twice, 0.1) == expected

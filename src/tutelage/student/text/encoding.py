@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,6 +38,14 @@ class Sample:
     source_ids: tuple[int, ...] = ()
 
 
+class Text(NamedTuple):
+    """A text in three parts. The first, the same for all questions, weighs less in the language-model loss."""
+
+    demonstrations: str
+    question: str
+    solution: str
+
+
 def encode_sample(
     student: Student,
     demonstrations: str,
@@ -45,35 +54,71 @@ def encode_sample(
     demonstration_weight: float,
     end_id: int | None = None,
 ) -> Sample:
-    """The tokens of a text in three parts, of which the first weighs less.
+    """As `encode_samples`, of one text."""
+    return encode_samples(student, [Text(demonstrations, question, solution)], demonstration_weight, end_id)[0]
+
+
+def encode_samples(
+    student: Student, texts: Sequence[Text], demonstration_weight: float, end_id: int | None = None
+) -> list[Sample]:
+    """The tokens of texts; many at once, so that a fast tokenizer shares them out among the processor's cores.
 
     A token that straddles the border to the question weighs as the question does. A text that begins with the
     beginning-of-text tokens, as a chat template may write them, gets no others. end_id: None takes the student's.
     """
     end = student.eos_id if end_id is None else end_id
-    if student.is_encoder_decoder:
-        return _encode_pair(student, demonstrations + question, solution, end)
-    encoded = student.tokenizer(
-        demonstrations + question + solution, add_special_tokens=False, return_offsets_mapping=True
+    samples: list[Sample] = []
+    for first in range(0, len(texts), _AT_A_TIME):
+        some = texts[first : first + _AT_A_TIME]
+        if student.is_encoder_decoder:
+            samples += _encode_pairs(student, some, end)
+        else:
+            samples += _encode_wholes(student, some, demonstration_weight, end)
+    return samples
+
+
+_AT_A_TIME = 1024
+"""Texts in one call of the tokenizer, whose offsets take a hundred times the memory of the text."""
+
+
+def _encode_wholes(student: Student, texts: Sequence[Text], demonstration_weight: float, end_id: int) -> list[Sample]:
+    wholes = student.tokenizer(
+        ["".join(text) for text in texts],
+        add_special_tokens=False,
+        return_attention_mask=False,
+        return_offsets_mapping=True,
     )
-    border = len(demonstrations)
-    inner = [demonstration_weight if end <= border else 1.0 for _, end in encoded["offset_mapping"]]
-    token_ids = _as_asked(student, demonstrations + question, encoded["input_ids"])
-    inner = inner[: len(token_ids)] + [1.0] * (len(token_ids) - len(inner))
-    size = len(student.bos)
-    if tuple(token_ids[:size]) == student.bos:
-        token_ids, inner = token_ids[size:], inner[size:]
-    weights = (*(0.0 for _ in student.bos), *inner, 1.0)
-    whole = (*student.bos, *token_ids, end)
-    return Sample(whole, weights, last=len(whole) - 2)
+    prompts = [text.demonstrations + text.question for text in texts]
+    asked = _tokens_of(student, prompts)
+    samples = []
+    for text, prompt, whole_ids, offsets in zip(
+        texts, prompts, wholes["input_ids"], wholes["offset_mapping"], strict=True
+    ):
+        border = len(text.demonstrations)
+        inner = [demonstration_weight if end <= border else 1.0 for _, end in offsets]
+        token_ids = _as_asked(student, asked[prompt], whole_ids)
+        inner = inner[: len(token_ids)] + [1.0] * (len(token_ids) - len(inner))
+        size = len(student.bos)
+        if tuple(token_ids[:size]) == student.bos:
+            token_ids, inner = token_ids[size:], inner[size:]
+        weights = (*(0.0 for _ in student.bos), *inner, 1.0)
+        whole = (*student.bos, *token_ids, end_id)
+        samples.append(Sample(whole, weights, last=len(whole) - 2))
+    return samples
 
 
-def _as_asked(student: Student, prompt: str, token_ids: list[int]) -> list[int]:
+def _tokens_of(student: Student, texts: Sequence[str]) -> dict[str, list[int]]:
+    """Each text's tokens, once for those that are the same."""
+    unique = list(dict.fromkeys(texts))
+    encoded = student.tokenizer(unique, add_special_tokens=False, return_attention_mask=False)
+    return dict(zip(unique, encoded["input_ids"], strict=True))
+
+
+def _as_asked(student: Student, asked: list[int], token_ids: list[int]) -> list[int]:
     """A text's tokens, with the prompt that it begins with in the tokens which the exam gave.
 
     They are others at times where line ends stand at the prompt's end: before a word these are cut in another way.
     """
-    asked: list[int] = student.tokenizer(prompt, add_special_tokens=False)["input_ids"]
     same = next((place for place, pair in enumerate(zip(asked, token_ids, strict=False)) if pair[0] != pair[1]), None)
     if same is None:
         return token_ids
@@ -87,12 +132,18 @@ _RECUT = 8
 """Tokens that a prompt may have more of within a text."""
 
 
-def _encode_pair(student: Student, asked: str, solution: str, end_id: int) -> Sample:
-    source = student.tokenizer(asked, add_special_tokens=False)["input_ids"]
-    written = student.tokenizer(solution, add_special_tokens=False)["input_ids"]
-    token_ids = (*student.decoder_start, *written, end_id)
-    weights = (*(0.0 for _ in student.decoder_start), *(1.0 for _ in written), 1.0)
-    return Sample(token_ids, weights, len(token_ids) - 2, tuple(whole_prompt(student, source)))
+def _encode_pairs(student: Student, texts: Sequence[Text], end_id: int) -> list[Sample]:
+    sources = [text.demonstrations + text.question for text in texts]
+    source_ids = _tokens_of(student, sources)
+    solution_ids = _tokens_of(student, [text.solution for text in texts])
+    samples = []
+    for text, source in zip(texts, sources, strict=True):
+        written = solution_ids[text.solution]
+        token_ids = (*student.decoder_start, *written, end_id)
+        weights = (*(0.0 for _ in student.decoder_start), *(1.0 for _ in written), 1.0)
+        read = tuple(whole_prompt(student, source_ids[source]))
+        samples.append(Sample(token_ids, weights, len(token_ids) - 2, read))
+    return samples
 
 
 def whole_prompt(student: Student, token_ids: Sequence[int]) -> list[int]:

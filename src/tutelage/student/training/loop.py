@@ -21,7 +21,7 @@ from tutelage.student.loss.separate import LessonSample
 from tutelage.student.model.student import Student
 from tutelage.student.text.encoding import Sample
 from tutelage.student.training.batching import count_batches, plan_epoch
-from tutelage.student.training.checkpoint import load_checkpoint, save_checkpoint
+from tutelage.student.training.checkpoint import Rhythm, load_checkpoint, save_checkpoint
 from tutelage.student.training.step import Batch, Losses
 from tutelage.student.training.stepping import StudyStep
 
@@ -80,14 +80,16 @@ def study(
         planned = _batches(lesson, settings, total, seed)[done:]
         prepared = ((epoch, take_step.prepare([lesson[index] for index in indices])) for epoch, indices in planned)
         number, ready = done, next(prepared, None)
+        rhythm = Rhythm(settings.checkpoint_steps)
         while ready is not None:
             number, (epoch, batch) = number + 1, ready
             torch.manual_seed(_dropout_seed(seed, number))
             taken = take_step.take(batch, rates(number))
             ready = next(prepared, None)  # on the host, while the device works
             on_step(_record(batch, taken.losses(), settings, number, epoch, rates(number)))
-            if number % settings.checkpoint_steps == 0 and number < total:
-                save_checkpoint(checkpoint, student, take_step.optimizer, number, fingerprint)
+            if number < total and rhythm.is_due(number):
+                with rhythm.saving():
+                    save_checkpoint(checkpoint, student, take_step.optimizer, number, fingerprint)
 
 
 def _dropout_seed(seed: int, step: int) -> int:
