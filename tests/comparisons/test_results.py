@@ -29,19 +29,31 @@ def test_a_students_result_is_its_own_beside_its_teachers(recipe: Path, tmp_path
     assert result.score.accuracy == 0.25
 
 
+@pytest.mark.parametrize("summaries", [False, True])
 @pytest.mark.parametrize(("method", "requests", "replies"), [("distillation", 3, 5), ("star", 0, 0)])
 def test_a_run_brought_along_without_its_ledger_was_asked_what_its_rounds_say(
-    recipe: Path, tmp_path: Path, method: str, requests: int, replies: int
+    recipe: Path, tmp_path: Path, method: str, requests: int, replies: int, summaries: bool
 ) -> None:
+    """By the replies themselves, or by the summaries where these were left behind, too."""
     shutil.copy(recipe, tmp_path / "recipe.toml")
     write_json(tmp_path / "outcome.json", {"best_round": 1, "test": SCORE})
     (tmp_path / "journal.jsonl").touch()
     workspace = Workspace(tmp_path)
     for number, asked in ((1, "aab"), (2, "aa")):
-        made = [Correction(one, number, "t", None, "text", "text", "4", "kept") for one in asked]
-        write_records(workspace.round(number).feedback, made)
-    teacher = read_result(tmp_path, "row", "", 1, method).teacher
+        place = workspace.round(number)
+        if summaries:
+            feedback = {"requests": len(set(asked)), "replies": len(asked), "successes": 1}
+            told = {"exam": {"error_rate": 0.5}, "feedback": feedback, "lesson": {"samples": 7}}
+            write_json(place.summary, told)
+        else:
+            made = [Correction(one, number, "t", None, "text", "text", "4", "kept") for one in asked]
+            write_records(place.feedback, made)
+    result = read_result(tmp_path, "row", "", 1, method)
+    teacher = result.teacher
     assert (teacher.requests, teacher.replies, teacher.tokens, teacher.cost) == (requests, replies, None, None)
+    assert [one.requests for one in result.rounds] == [2, 1]
+    if summaries:
+        assert [(one.error_rate, one.successes, one.samples) for one in result.rounds] == [(0.5, 1, 7)] * 2
 
 
 def test_what_it_would_score_with_a_calculator(recipe: Path, tmp_path: Path) -> None:

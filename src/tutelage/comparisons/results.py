@@ -169,28 +169,50 @@ def _score(found: Mapping[str, Any]) -> Score:
 
 
 def _rounds(workspace: Workspace) -> list[RoundResult]:
-    numbers = sorted(int(folder.name.removeprefix("round-")) for folder in workspace.folder.glob("round-*"))
-    return [_round(workspace.round(number), number) for number in numbers]
+    return [_round(workspace.round(number), number) for number in _numbers(workspace)]
+
+
+def _numbers(workspace: Workspace) -> list[int]:
+    return sorted(int(folder.name.removeprefix("round-")) for folder in workspace.folder.glob("round-*"))
 
 
 def _round(place: Round, number: int) -> RoundResult:
+    """By the round's files; where exam, replies or lesson were not brought along, by what its summary says of them."""
     scores = read_json(place.evaluation) if place.evaluation.is_file() else None
-    attempts = read_records(place.exam, Attempt) if place.exam.is_file() else []
-    corrections = read_records(place.feedback, Correction) if place.feedback.is_file() else None
     steps = read_training(place.training) if place.training.is_file() else []
+    told = _summary(place)
+    error_rate, requests = _told(told, "exam", "error_rate"), _told(told, "feedback", "requests")
+    helped, samples = _told(told, "feedback", "successes"), _told(told, "lesson", "samples")
+    if place.exam.is_file():
+        attempts = read_records(place.exam, Attempt)
+        error_rate = sum(not attempt.correct for attempt in attempts) / len(attempts) if attempts else None
+    if place.feedback.is_file():
+        corrections = read_records(place.feedback, Correction)
+        requests, helped = len({one.question_id for one in corrections}), len(successes(corrections))
+    if place.lesson.is_file():
+        samples = len(read_records(place.lesson, Triplet))
     lm_loss, triplet_loss = final_losses(steps)
     return RoundResult(
         number,
         None if scores is None else _score(scores),
         None if scores is None else _score(scores["held_out"]),
-        sum(not attempt.correct for attempt in attempts) / len(attempts) if attempts else None,
-        None if corrections is None else len({one.question_id for one in corrections}),
-        None if corrections is None else len(successes(corrections)),
-        len(read_records(place.lesson, Triplet)) if place.lesson.is_file() else None,
+        error_rate,
+        requests,
+        helped,
+        samples,
         len(steps),
         lm_loss,
         triplet_loss,
     )
+
+
+def _summary(place: Round) -> Mapping[str, Any]:
+    return dict(read_json(place.summary)) if place.summary.is_file() else {}
+
+
+def _told(summary: Mapping[str, Any], stage: str, what: str) -> Any:
+    found = summary.get(stage)
+    return None if found is None else found.get(what)
 
 
 def successes(corrections: Sequence[Correction]) -> set[str]:
@@ -210,11 +232,12 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _teacher_use(workspace: Workspace, asks: bool) -> TeacherUse:
-    """By the run's ledger; where that was not brought along, by the replies in its rounds. asks: whether it has any."""
+    """By the run's ledger; where that was not brought along, by the replies in its rounds, or by what their summaries
+    say of them. asks: whether it has any."""
     if not workspace.ledger.is_file():
-        found = workspace.folder.glob(f"round-*/{workspace.round(1).feedback.name}") if asks else ()
-        replies = [read_records(path, Correction) for path in found]
-        return TeacherUse(sum(len({one.question_id for one in made}) for made in replies), sum(map(len, replies)))
+        rounds = [workspace.round(number) for number in _numbers(workspace)] if asks else []
+        uses = [_replies(place) for place in rounds]
+        return TeacherUse(sum(requests for requests, _ in uses), sum(replies for _, replies in uses))
     with Ledger(workspace.ledger) as ledger:
         used = list(totals(ledger).values())
     return TeacherUse(
@@ -225,6 +248,15 @@ def _teacher_use(workspace: Workspace, asks: bool) -> TeacherUse:
         _tokens(used),
         sum(costs, Decimal(0)) if (costs := [one.cost for one in used if one.cost is not None]) else None,
     )
+
+
+def _replies(place: Round) -> tuple[int, int]:
+    """A round's requests and replies."""
+    if place.feedback.is_file():
+        made = read_records(place.feedback, Correction)
+        return len({one.question_id for one in made}), len(made)
+    told = _summary(place)
+    return _told(told, "feedback", "requests") or 0, _told(told, "feedback", "replies") or 0
 
 
 def _tokens(used: Sequence[Totals]) -> int | None:
