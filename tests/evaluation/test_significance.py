@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import pairwise, product
 from statistics import mean, stdev
 
 import numpy as np
@@ -14,7 +14,7 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import binom, binomtest, norm
 
 from tutelage.errors import DataError
-from tutelage.evaluation.significance import Paired, holm, is_gain, mcnemar, paired_interval, spread
+from tutelage.evaluation.significance import Paired, holm, is_gain, mcnemar, paired_interval, sign_flip, spread
 
 COUNTS = st.tuples(*(st.integers(0, 40) for _ in range(4))).filter(any)
 
@@ -118,6 +118,22 @@ def test_only_what_is_beyond_chance_is_a_gain() -> None:
     assert is_gain(mcnemar(*answers(0, 6, 10, 10)))  # 6 to 0 is 1 in 32
     assert not is_gain(mcnemar(*answers(6, 0, 10, 10)))
     assert not is_gain(mcnemar(*answers(0, 6, 10, 10)), alpha=0.01)
+
+
+@given(st.lists(st.integers(-3, 3), max_size=9))
+def test_the_sign_flip_test_counts_all_ways_to_change_sides(differences: list[int]) -> None:
+    ways = [
+        abs(sum(sign * one for sign, one in zip(signs, differences, strict=True)))
+        for signs in product((1, -1), repeat=len(differences))
+    ]
+    assert sign_flip(differences) == pytest.approx(mean(way >= abs(sum(differences)) for way in ways))
+
+
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_the_sign_flip_test_of_one_seed_is_mcnemars(only_first: int, only_second: int) -> None:
+    one_way = [-1] * only_first + [0] * 5 + [1] * only_second
+    expected = binomtest(only_second, only_first + only_second).pvalue if only_first + only_second else 1.0
+    assert sign_flip(one_way) == pytest.approx(expected)
 
 
 def test_spread() -> None:

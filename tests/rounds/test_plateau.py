@@ -13,7 +13,9 @@ from tutelage.rounds.plateau import decide
     [
         ([0.1], 1, 0.0, 0, None),
         ([0.1, 0.3], 1, 0.0, 1, None),
-        ([0.1, 0.3, 0.3], 1, 0.0, 1, "plateau"),  # as good is no gain, and the earlier one is kept
+        ([0.1, 0.3, 0.3], 1, 0.0, 2, "plateau"),  # as good is no gain, but the later one was taught more
+        ([0.1, 0.3, 0.2, 0.3], 3, 0.0, 3, None),
+        ([0.3, 0.3], 1, 0.0, 0, "plateau"),  # teaching that did nothing, too, hands over the untrained student
         ([0.1, 0.3, 0.2], 2, 0.0, 1, None),
         ([0.1, 0.3, 0.2, 0.25], 2, 0.0, 1, "plateau"),
         ([0.1, 0.3, 0.2, 0.4], 2, 0.0, 3, None),

@@ -22,8 +22,9 @@ class Decision:
 def decide(held_out: Sequence[float], settings: RoundsSettings) -> Decision:
     """Whether another round follows, given the held-out accuracy of every round so far, round 0 first.
 
-    The best round is the most accurate one, the earliest of equals. A round counts as a gain when it beats
-    the best before it, and by `smallest_gain` at least.
+    The best round is the most accurate one, of equals the latest: it was taught most, and the held-out questions are
+    too few to tell equals apart (docs/results.md has what that is worth). No better than the untrained student is no
+    reason to part from it. A round counts as a gain when it beats the best before it, and by `smallest_gain` at least.
     """
     best, without_gain = 0, 0
     for number, accuracy in enumerate(held_out):
@@ -31,7 +32,7 @@ def decide(held_out: Sequence[float], settings: RoundsSettings) -> Decision:
             continue
         gain = accuracy - held_out[best]
         without_gain = 0 if gain > 0 and gain >= settings.smallest_gain - ROUNDING else without_gain + 1
-        if gain > 0:
+        if gain > 0 or (gain == 0 and best > 0):
             best = number
     last = len(held_out) - 1
     if without_gain >= settings.patience:

@@ -35,17 +35,30 @@ def test_one_seed_is_a_mcnemar_test() -> None:
     assert cell.interval[0] > 0
 
 
-def test_several_seeds_take_twice_the_median_p_value() -> None:
+def test_several_seeds_answers_to_a_question_are_one() -> None:
     found = effect([ALL_WRONG] * 3, [MANY_RIGHT, FEW_RIGHT, ALL_WRONG])
     assert found is not None
-    assert found.p_value == pytest.approx(2 * mcnemar(ALL_WRONG, FEW_RIGHT).p_value)
+    assert found.p_value == pytest.approx(2 * 0.5**12)  # 12 questions that changed, all the same way
     assert found.difference == pytest.approx(17 / 60)
     [cell] = effect_cells([found])
-    assert cell.mark == "n.s."
-    assert cell.note.startswith("± 30.1, p = ")
+    assert cell.mark == ""
+    assert cell.note == "± 30.1, p < 0.001"
     low, high = found.interval
     assert cell.interval == (100 * low, 100 * high)
-    assert (low, high) == pytest.approx(paired_interval(0, 17 / 3, 20))  # of 20 questions, and not of 60
+    of_one = 17 / 60 * (1 - 17 / 60)
+    of_mean = (5 * (2 / 3) ** 2 + 7 * (1 / 3) ** 2) / 20 - (17 / 60) ** 2
+    size = 20 * of_one / of_mean
+    assert 20 < size < 60
+    assert (low, high) == pytest.approx(paired_interval(0, size * 17 / 60, size))
+
+
+def test_seeds_that_have_nothing_in_common_tell_as_much_as_as_many_questions() -> None:
+    gains = [{str(place): place % 3 == seed for place in range(21)} for seed in range(3)]
+    nothing = dict.fromkeys(gains[0], False)
+    found = effect([nothing] * 3, gains)
+    assert found is not None
+    assert found.interval == pytest.approx(paired_interval(0, 21, 63))  # but no more than that
+    assert found.p_value == pytest.approx(0.5**20)
 
 
 def test_seeds_that_agree_have_one_seeds_interval() -> None:
@@ -58,12 +71,12 @@ def test_seeds_that_agree_have_one_seeds_interval() -> None:
     assert fewer.interval == pytest.approx(paired_interval(0, (7 / 20 + 1 / 10) / 2 * 10, 10))
 
 
-def test_a_seed_that_goes_the_other_way_is_no_evidence() -> None:
+def test_seeds_that_go_different_ways_decide_together() -> None:
     up, down = (ALL_WRONG, MANY_RIGHT), (FEW_RIGHT, ALL_WRONG)
     found = effect([up[0], down[0]], [up[1], down[1]])
     assert found is not None
-    assert found.difference > 0
-    assert found.p_value == 1.0  # half the seeds lost, however surely the others won
+    assert found.difference == pytest.approx(7 / 40)
+    assert found.p_value == pytest.approx(2 * 0.5**7)  # on five questions one seed won what the other lost
     lost = {str(place): True for place in range(20)}
     undecided = effect([ALL_WRONG, lost], [lost, ALL_WRONG])
     assert undecided is not None

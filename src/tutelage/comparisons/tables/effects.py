@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist, median
+from statistics import NormalDist
 
 from tutelage.comparisons.results import RoundResult, RunResult
 from tutelage.comparisons.settings import ComparisonSettings
 from tutelage.comparisons.tables.table import NOT_SIGNIFICANT, Cell
-from tutelage.evaluation.significance import ALPHA, Paired, holm, mcnemar, paired_interval, spread
+from tutelage.evaluation.significance import ALPHA, Paired, holm, mcnemar, paired_interval, sign_flip, spread
 from tutelage.records import Score
 
 
@@ -19,15 +20,14 @@ class Effect:
     """Second minus first. difference: the seeds' mean, a fraction of 1. pairs: one test a seed.
 
     interval: 95 %, of the mean on other questions of the kind, for the seeds as they came: Tango's score interval of
-    the mean counts on as many questions as one seed has. The seeds answer the same questions, which are no further
-    ones; a question's mean over seeds varies no more than a single seed's answer, so it is wide enough, and rather too
-    wide. How far seeds lie apart is no part of it, and is said beside it: a t interval over two or three seeds would
-    say nothing, and over any number it would leave out the chance in the choice of questions.
-    Source: Tango, Statistics in Medicine 17, 1998, 891; for the unit, Miller 2024 (arXiv 2411.00640), sections 3 and 4.
+    the mean counts on as many questions as tell as much. The seeds answer the same questions, which are no further
+    ones; but a question's mean over seeds varies less than a single seed's answer, by what the data say. How far seeds
+    lie apart is no part of it, and is said beside it: a t interval over two or three seeds would say nothing, and over
+    any number it would leave out the chance in the choice of questions.
+    Source: Tango, Statistics in Medicine 17, 1998, 891; for the unit, Miller 2024 (arXiv 2411.00640), sections 3 and 4;
+    for the effective size, Korn & Graubard, Survey Methodology 24, 1998, 193.
 
-    p_value: of all seeds together, as twice the median of theirs. That holds however much they hang together, as they
-    do where every seed answers the same test questions. Source: Meinshausen, Meier & Bühlmann 2009, section 3. A seed
-    that goes against the mean counts with p = 1: it is no evidence for what the mean says.
+    p_value: of all seeds together, for the same unit: each question's answers in all seeds may change sides, at once.
     """
 
     difference: float
@@ -45,26 +45,39 @@ def effect(first: Sequence[Right | None], second: Sequence[Right | None]) -> Eff
 
     Only questions that both were asked count: other demonstrations may leave other questions out of a test.
     """
-    pairs = []
+    pairs, sums, seeds = [], Counter[str](), Counter[str]()
     for before, after in zip(first, second, strict=True):
         common = [] if before is None or after is None else [one for one in before if one in after]
         if before is None or after is None or not common:
             return None
         pairs.append(mcnemar({one: before[one] for one in common}, {one: after[one] for one in common}))
+        for one in common:
+            sums[one] += after[one] - before[one]
+            seeds[one] += 1
     mean = spread([pair.difference for pair in pairs]).mean
-    interval = pairs[0].interval if len(pairs) == 1 else _interval_over_seeds(pairs)
-    p_values = [pair.p_value if pair.difference * mean > 0 else 1.0 for pair in pairs]
-    together = pairs[0].p_value if len(pairs) == 1 else min(1.0, 2 * median(p_values))
-    return Effect(mean, interval, together, tuple(pairs))
+    if len(pairs) == 1:
+        return Effect(mean, pairs[0].interval, pairs[0].p_value, tuple(pairs))
+    shared = [sums[one] / len(pairs) for one, asked in seeds.items() if asked == len(pairs)]
+    interval = _interval_over_seeds(pairs, shared if len(shared) == len(seeds) else None)
+    return Effect(mean, interval, sign_flip(list(sums.values())), tuple(pairs))
 
 
-def _interval_over_seeds(pairs: Sequence[Paired]) -> tuple[float, float]:
-    """Seeds may have been asked different questions, and not equally many: then the fewest count."""
+def _interval_over_seeds(pairs: Sequence[Paired], means: Sequence[float] | None) -> tuple[float, float]:
+    """means: each question's difference, over all seeds.
+
+    None, where seeds were asked different questions, and maybe not equally many: then the fewest count, as if every
+    seed gave the same answers.
+    """
     totals = [pair.only_first + pair.only_second + pair.both + pair.neither for pair in pairs]
     first = spread([pair.only_first / total for pair, total in zip(pairs, totals, strict=True)]).mean
     second = spread([pair.only_second / total for pair, total in zip(pairs, totals, strict=True)]).mean
-    fewest = min(totals)
-    return paired_interval(fewest * first, fewest * second, fewest)
+    size: float = min(totals)
+    if means is not None:
+        of_one = first + second - (second - first) ** 2  # the variance of a single seed's difference
+        of_mean = math.fsum((one - (second - first)) ** 2 for one in means) / len(means)
+        if of_one > 0:
+            size *= min(max(of_one / of_mean, 1.0), float(len(pairs))) if of_mean > 0 else len(pairs)
+    return paired_interval(size * first, size * second, size)
 
 
 def over_the_row_before(settings: ComparisonSettings, rows: Sequence[Sequence[RunResult]]) -> list[Effect | None]:
@@ -170,10 +183,11 @@ _DIFFERENCES = (
     f"p-value, by Holm's method over the column. {NOT_SIGNIFICANT}: not significant at {ALPHA}; no gain."
 )
 _SEVERAL_SEEDS = (
-    "Over several seeds: means, ± the standard deviation. An interval, of an accuracy or a difference, is the mean's "
-    "on as many questions as one seed has; it holds for these seeds, and ± says how far they lie apart. A p-value is "
-    "twice the median of the seeds', where one that goes the other way counts as 1. Replies that a paid teacher gave "
-    "for one seed are not asked for again for another, so ± says nothing of its variance."
+    "Over several seeds: means, ± the standard deviation. An accuracy's interval is the mean's on as many questions as "
+    "one seed has. A difference's interval and p-value take a question with its answers in all seeds as one (the exact "
+    "sign-flip test, which for one seed is McNemar's; Tango's interval at the effective size). Both hold for these "
+    "seeds, and ± says how far they lie apart. Replies that a paid teacher gave for one seed are not asked for again "
+    "for another, so ± says nothing of its variance."
 )
 
 
