@@ -60,6 +60,9 @@ def begin(arguments: argparse.Namespace, model: str, folder: Path) -> Run:
         "student.device": arguments.device,
         "study.epochs": arguments.epochs,
         "rounds.limit": 1,
+        "rounds.number_variants": 0,  # every question's own rationale alone, in batches of Table 9's size
+        "exam.own_rationales": 0,
+        "study.batch_size": 16,
     }
     given = {key: value for key, value in settings.items() if value is not None}
     return start_run(read_recipe(RECIPE, arguments.set, given), folder)
