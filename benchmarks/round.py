@@ -3,9 +3,10 @@
     python benchmarks/round.py --device cuda --model MODEL.gguf --data ../shared/data --json
 
 It is the product's own round, by the recipe configs/gsm8k.toml with recorded replies (GSM8K's worked solutions), one
-epoch, and no question held out, so that the exam has all of them: 7473 x 4 attempts; the evaluation has 1319. The
-seconds are those of the run's journal. --model takes what a recipe takes, or 135M, 1.7B or tiny for random weights
-with the tokenizer of --tokenizer: such a student never ends an answer, so its exam is as long as an exam can be.
+epoch of each question's rationale alone in batches of 16, and no question held out, so that the exam has all of them:
+7473 x 4 attempts; the evaluation has 1319. The seconds are those of the run's journal. --model takes what a recipe
+takes, or 135M, 1.7B or tiny for random weights with the tokenizer of --tokenizer: such a student never ends an answer,
+so its exam is as long as an exam can be.
 The JSON object is the last line.
 """
 
@@ -30,6 +31,9 @@ from tutelage.student.model.student import choose_device, save_student
 from tutelage.workspace import read_json
 
 RECIPE = Path(__file__).parents[1] / "configs" / "gsm8k.toml"
+LESSON = ("rounds.number_variants=0", "exam.own_rationales=0", "study.batch_size=16")
+"""Each question's recorded rationale alone, in batches of Table 9's size: what the recipe teaches with may change."""
+
 STAGES = ("exam", "mistakes", "feedback", "lesson", "study", "evaluation")
 
 
@@ -60,12 +64,9 @@ def begin(arguments: argparse.Namespace, model: str, folder: Path) -> Run:
         "student.device": arguments.device,
         "study.epochs": arguments.epochs,
         "rounds.limit": 1,
-        "rounds.number_variants": 0,  # every question's own rationale alone, in batches of Table 9's size
-        "exam.own_rationales": 0,
-        "study.batch_size": 16,
     }
     given = {key: value for key, value in settings.items() if value is not None}
-    return start_run(read_recipe(RECIPE, arguments.set, given), folder)
+    return start_run(read_recipe(RECIPE, [*LESSON, *arguments.set], given), folder)
 
 
 def save_random(name: str, tokenizer: str | None, device: str, folder: Path) -> str:

@@ -42,3 +42,11 @@ def test_a_round_stage_by_stage(capsys: pytest.CaptureFixture[str], folder: Path
 def test_random_weights_need_a_tokenizer(folder: Path) -> None:
     with pytest.raises(ValueError, match="--tokenizer"):
         round_.main(["--device", "cpu", "--model", "tiny", "--data", str(folder)])
+
+
+def test_the_lesson_is_fixed_unless_set(folder: Path, tiny_folder: Path) -> None:
+    argv = ["--device", "cpu", "--model", str(tiny_folder), "--data", str(folder), *SHORT]
+    for batch, more in ((16, []), (4, ["--set=study.batch_size=4"])):
+        out = folder / f"run-{batch}"
+        recipe = round_.begin(round_.parse([*argv, *more]), str(tiny_folder), out).recipe
+        assert (recipe.study.batch_size, recipe.rounds.number_variants, recipe.exam.own_rationales) == (batch, 0, 0)
